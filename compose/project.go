@@ -1,0 +1,187 @@
+package compose
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/volume"
+)
+
+// Project is a recipe made ready for the Engine: what shall be there, and in which order.
+type Project struct {
+	// Name is the project's name, the value of [LabelProject] on all that belongs to it.
+	Name string
+	// WorkingDir is the absolute directory that relative paths of the recipe start from.
+	WorkingDir string
+	// Files are the recipe's files, absolute, in the order of their merge; "-" is standard input.
+	Files []string
+	// Separator joins container names: "-", or "_" as docker-compose 1 did.
+	Separator string
+	// Services are the active services, sorted by name.
+	Services []*Service
+	// Inactive names the services that no active profile asks for, sorted. They are known, hence no orphans.
+	Inactive []string
+	// Networks and Volumes are those that active services use, sorted by key.
+	Networks []*Network
+	Volumes  []*Volume
+}
+
+// Service returns the active service of that name, or nil.
+func (p *Project) Service(name string) *Service {
+	i, ok := slices.BinarySearchFunc(p.Services, name, func(s *Service, name string) int {
+		return strings.Compare(s.Name, name)
+	})
+	if !ok {
+		return nil
+	}
+	return p.Services[i]
+}
+
+// Knows tells whether the recipe defines a service of that name, active or not.
+func (p *Project) Knows(service string) bool {
+	_, inactive := slices.BinarySearch(p.Inactive, service)
+	return inactive || p.Service(service) != nil
+}
+
+// ContainerName returns the name of replica number of a service.
+func (p *Project) ContainerName(s *Service, number int) string {
+	if s.ContainerName != "" {
+		return s.ContainerName
+	}
+	return strings.Join([]string{p.Name, s.Name, strconv.Itoa(number)}, p.Separator)
+}
+
+// Service is one service: the payload of its containers, its order and its gates.
+//
+// A reference to another service's container (network_mode, ipc, pid, uts, cgroup, volumes_from) stands in Host
+// as "service:NAME" and becomes a container's id when the container is created; [Service.Parents] lists them.
+type Service struct {
+	Name string
+	// Replicas is how many containers shall run; 0 is legal.
+	Replicas int
+	// ContainerName is the fixed name of the only replica, or "".
+	ContainerName string
+	// Platform is os/arch[/variant] as written, or "" for the Engine's own.
+	Platform string
+	Pull     Pull
+	// Config and Host are the container's create payload, less identity labels, which the engine adds per replica.
+	Config container.Config
+	Host   container.HostConfig
+	// ClearCommand: the recipe clears the image's CMD (`command: []`) and sets no entrypoint. The Engine has no
+	// such call; creating with the image's own ENTRYPOINT written out has that effect.
+	ClearCommand bool
+	// Endpoints are the attachments to networks, highest priority first. Empty with a NetworkMode that is no network.
+	Endpoints []Endpoint
+	// Needs are the services to be gated on before a container of this one starts, sorted by service.
+	Needs []Need
+	// Update is what deploy.update_config says of replacing this service's containers.
+	Update Update
+	// Fields are the digests of all that makes a container of this service what it is, by recipe attribute
+	// ("image", "environment.LOG_LEVEL"); a plan's reasons come from comparing them. Values are never in it.
+	Fields map[string]string
+	// Hash is the versioned digest over Fields: a container whose [LabelHash] differs is replaced.
+	Hash string
+	// Requires are the attributes in use that need more than the oldest supported Engine API.
+	Requires []Requirement
+}
+
+// Parents returns the services whose containers this service's containers share a namespace or volumes with, sorted.
+func (s *Service) Parents() []string {
+	refs := append([]string{
+		string(s.Host.NetworkMode), string(s.Host.IpcMode), string(s.Host.PidMode), string(s.Host.UTSMode), string(s.Host.Cgroup),
+	}, s.Host.VolumesFrom...)
+	var parents []string
+	for _, ref := range refs {
+		if name, ok := strings.CutPrefix(ref, ServicePrefix); ok {
+			name, _, _ = strings.Cut(name, ":") // volumes_from: service:NAME:ro
+			parents = append(parents, name)
+		}
+	}
+	slices.Sort(parents)
+	return slices.Compact(parents)
+}
+
+// ServicePrefix marks a reference to another service's container in [Service.Host].
+const ServicePrefix = "service:"
+
+// Pull says when a service's image is pulled.
+type Pull struct {
+	Policy PullPolicy
+	// MaxAge is, with PullRefresh, how old the last pull may be.
+	MaxAge time.Duration
+}
+
+// PullPolicy is one of the values of pull_policy (compose-spec, services: pull_policy).
+type PullPolicy string
+
+// The pull policies. "daily", "weekly" and "every_N" are PullRefresh with an age; "if_not_present" is PullMissing.
+const (
+	PullMissing PullPolicy = "missing"
+	PullAlways  PullPolicy = "always"
+	PullNever   PullPolicy = "never"
+	PullRefresh PullPolicy = "refresh"
+)
+
+// Endpoint is a service's attachment to one network.
+type Endpoint struct {
+	// Network is the key of the network in the recipe, Name its name on the Engine.
+	Network, Name string
+	// Settings hold what the recipe says (aliases, addresses, driver options); the engine adds the container's name.
+	Settings network.EndpointSettings
+}
+
+// Need is one entry of depends_on, explicit or implied by links, namespaces and volumes_from.
+type Need struct {
+	Service   string
+	Condition Condition
+	// Restart: this service restarts when the needed one is replaced.
+	Restart bool
+	// Required: without it a missing or failed dependency is only warned about.
+	Required bool
+}
+
+// Condition is when a needed service counts as there (compose-spec, services: depends_on).
+type Condition string
+
+// The three conditions.
+const (
+	Started   Condition = "service_started"
+	Healthy   Condition = "service_healthy"
+	Completed Condition = "service_completed_successfully"
+)
+
+// Update is how a service's containers are replaced (compose-spec, deploy: update_config).
+type Update struct {
+	// StartFirst: the new container starts before the old one stops.
+	StartFirst bool
+}
+
+// Network is a network of the project, or an external one that must exist.
+type Network struct {
+	Key, Name string
+	External  bool
+	Create    network.CreateOptions
+	// Hash is the versioned digest of Create; "" for an external one.
+	Hash string
+}
+
+// Volume is a named volume of the project, or an external one that must exist.
+type Volume struct {
+	Key, Name string
+	External  bool
+	Create    volume.CreateOptions
+	// Hash is the versioned digest of Create; "" for an external one.
+	Hash string
+}
+
+// Requirement is an attribute in use that needs an Engine API newer than 1.41.
+type Requirement struct {
+	// Attribute is the recipe's attribute path, as "services.web.annotations".
+	Attribute string
+	// API is the least Engine API version, as "1.43".
+	API string
+}

@@ -1,0 +1,30 @@
+package compose
+
+import "io"
+
+// Source says where a recipe is and how it is to be read. Nothing is taken from the process's environment or working
+// directory unless it stands here.
+type Source struct {
+	// Files are the recipe's files, merged in order: paths relative to Dir, "-" for Stdin, or a directory that is
+	// searched for the default names. Empty: Dir and its parents are searched for the default names, as docker compose does.
+	// A single file may be a BOSH manifest: see [LoadAll].
+	Files []string
+	// Stdin is read when a file is "-".
+	Stdin io.Reader
+	// Dir is the absolute directory that Files are relative to (the caller's working directory).
+	Dir string
+	// ProjectDir is what the recipe's own relative paths start from; "" means the first file's directory.
+	ProjectDir string
+	// Name is the project's name; "" means COMPOSE_PROJECT_NAME of Environ, the recipe's name:, or the directory's name.
+	Name string
+	// Profiles are the active profiles; empty means COMPOSE_PROFILES of Environ.
+	Profiles []string
+	// EnvFiles are read for interpolation, the later ones winning; empty means .env in the project directory, if any.
+	EnvFiles []string
+	// Environ are KEY=VALUE pairs visible to interpolation, stronger than EnvFiles. nil: none.
+	Environ []string
+	// Recipe chooses one recipe of a BOSH manifest, as GROUP/JOB; needed only where there are several.
+	Recipe string
+	// Compatibility joins container names with underscores, as docker-compose 1 did.
+	Compatibility bool
+}

@@ -1,0 +1,73 @@
+package engine
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/docker/docker/api/types"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/volume"
+	"github.com/docker/docker/client"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Options say which Engine to talk to and how.
+type Options struct {
+	// Host is the Engine's address, as unix:///var/run/docker.sock or tcp://host:2376. "" means DOCKER_HOST, then the
+	// local socket. DOCKER_TLS_VERIFY, DOCKER_CERT_PATH and DOCKER_API_VERSION count as they do for the docker CLI.
+	Host string
+	// Version is written into the version label of what is created.
+	Version string
+	// AnswerWithin is how long the Engine may take to answer a read; 0 means 10 seconds.
+	AnswerWithin time.Duration
+	// Parallel is how many Engine calls that change something run at once; 0 means 8.
+	Parallel int
+}
+
+// Engine drives one Docker Engine. Its methods may be called from several goroutines, Apply from one at a time.
+type Engine struct {
+	// Host is the address in use, API the negotiated version, as "1.41".
+	Host, API string
+	// Notify, if set, is told of every step that Apply walks, always from one goroutine.
+	Notify func(Event)
+
+	api  api
+	opts Options
+}
+
+// api names just the calls that Galley makes of the Engine's client, so that the client can be exchanged.
+type api interface {
+	Close() error
+	ClientVersion() string
+	DaemonHost() string
+	Ping(ctx context.Context) (types.Ping, error)
+	Events(ctx context.Context, options events.ListOptions) (<-chan events.Message, <-chan error)
+
+	ContainerList(ctx context.Context, options container.ListOptions) ([]container.Summary, error)
+	ContainerInspect(ctx context.Context, id string) (container.InspectResponse, error)
+	ContainerCreate(ctx context.Context, config *container.Config, host *container.HostConfig, net *network.NetworkingConfig, platform *ocispec.Platform, name string) (container.CreateResponse, error)
+	ContainerStart(ctx context.Context, id string, options container.StartOptions) error
+	ContainerStop(ctx context.Context, id string, options container.StopOptions) error
+	ContainerRestart(ctx context.Context, id string, options container.StopOptions) error
+	ContainerRemove(ctx context.Context, id string, options container.RemoveOptions) error
+	ContainerRename(ctx context.Context, id, name string) error
+	ContainerLogs(ctx context.Context, id string, options container.LogsOptions) (io.ReadCloser, error)
+
+	NetworkList(ctx context.Context, options network.ListOptions) ([]network.Summary, error)
+	NetworkCreate(ctx context.Context, name string, options network.CreateOptions) (network.CreateResponse, error)
+	NetworkConnect(ctx context.Context, id, containerID string, config *network.EndpointSettings) error
+	NetworkRemove(ctx context.Context, id string) error
+
+	VolumeList(ctx context.Context, options volume.ListOptions) (volume.ListResponse, error)
+	VolumeCreate(ctx context.Context, options volume.CreateOptions) (volume.Volume, error)
+	VolumeRemove(ctx context.Context, id string, force bool) error
+
+	ImageList(ctx context.Context, options image.ListOptions) ([]image.Summary, error)
+	ImageInspect(ctx context.Context, ref string, options ...client.ImageInspectOption) (image.InspectResponse, error)
+	ImagePull(ctx context.Context, ref string, options image.PullOptions) (io.ReadCloser, error)
+	ImageRemove(ctx context.Context, ref string, options image.RemoveOptions) ([]image.DeleteResponse, error)
+}

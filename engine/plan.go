@@ -1,0 +1,101 @@
+package engine
+
+import (
+	"context"
+	"time"
+)
+
+// Plan is what must be done so that the Engine has what is wanted: a directed acyclic graph in topological order.
+type Plan struct {
+	// Project is the project's name.
+	Project string
+	Steps   []Step
+	// Warnings are findings that change nothing, as an orphan that was left.
+	Warnings []string
+}
+
+// Empty tells whether there is nothing to do.
+func (p *Plan) Empty() bool { return len(p.Steps) == 0 }
+
+// Step is one node of a [Plan].
+type Step struct {
+	Action Action
+	// Why is the field-level reason, as "missing" or "image redis:7 → redis:8".
+	Why string
+	// Needs are the indices of the steps that must have succeeded before; all smaller than the step's own.
+	Needs []int
+}
+
+// Action is one Engine call, or one wait. The set is sealed.
+type Action interface {
+	// Target is the resource acted on.
+	Target() Target
+	// Verb is what is done to it.
+	Verb() Verb
+	// do carries the action out. It is idempotent: what is already so is success.
+	do(ctx context.Context, r *run) error
+}
+
+// Target names a resource of a plan.
+type Target struct {
+	Kind Kind `json:"kind"`
+	// Name is the container's, network's or volume's name, or the image's reference.
+	Name string `json:"name"`
+	// Service is set for containers and images.
+	Service string `json:"service,omitempty"`
+}
+
+// String returns "kind name".
+func (t Target) String() string { return string(t.Kind) + " " + t.Name }
+
+// Kind is a kind of resource.
+type Kind string
+
+// The kinds.
+const (
+	KindNetwork   Kind = "network"
+	KindVolume    Kind = "volume"
+	KindImage     Kind = "image"
+	KindContainer Kind = "container"
+)
+
+// Verb is what an [Action] does, in the imperative.
+type Verb string
+
+// The verbs. VerbAwait waits for a gate and changes nothing.
+const (
+	VerbCreate  Verb = "create"
+	VerbPull    Verb = "pull"
+	VerbStart   Verb = "start"
+	VerbStop    Verb = "stop"
+	VerbRemove  Verb = "remove"
+	VerbRename  Verb = "rename"
+	VerbRestart Verb = "restart"
+	VerbAwait   Verb = "await"
+)
+
+// Event tells how a step of a plan is getting on.
+type Event struct {
+	// Index is the step's place in the plan, Step the step itself.
+	Index int
+	Step  *Step
+	Kind  EventKind
+	// Took is the time since Begun, with Done and Failed.
+	Took time.Duration
+	// Err is the cause, with Failed; with Skipped it is the root cause: the error of the step that failed.
+	Err error
+	// Detail is free text with Progress, as "12.3 MB of 40 MB" of a pull.
+	Detail string
+}
+
+// EventKind is a stage in a step's life: Begun, any number of Progress, then Done or Failed; or Skipped alone.
+type EventKind string
+
+// The kinds of events.
+const (
+	Begun    EventKind = "begun"
+	Progress EventKind = "progress"
+	Done     EventKind = "done"
+	Failed   EventKind = "failed"
+	Skipped  EventKind = "skipped"
+)
