@@ -35,3 +35,10 @@ type Down struct {
 	// Images is "", "local" (those without a tag of their own) or "all" that the project's containers use.
 	Images string
 }
+
+// Diff compares what is wanted with what is there and returns the plan that closes the gap. It is pure. A want with
+// only a name wants nothing: everything of the project is stopped and removed, dependents first. The error joins all
+// that makes the plan impossible, as an external network that is missing or a volume whose definition changed.
+func Diff(want *compose.Project, have *State, opts DiffOptions) (*Plan, error) {
+	panic("being written")
+}

@@ -71,3 +71,9 @@ type api interface {
 	ImagePull(ctx context.Context, ref string, options image.PullOptions) (io.ReadCloser, error)
 	ImageRemove(ctx context.Context, ref string, options image.RemoveOptions) ([]image.DeleteResponse, error)
 }
+
+// Connect reaches the Engine and negotiates the API version. An Engine that does not answer is an *UnreachableError.
+func Connect(ctx context.Context, opts Options) (*Engine, error) { panic("being written") }
+
+// Close releases the connections.
+func (e *Engine) Close() error { return e.api.Close() }

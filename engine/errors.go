@@ -11,7 +11,9 @@ type UnreachableError struct {
 	Err  error
 }
 
-func (e *UnreachableError) Error() string { return fmt.Sprintf("reaching the engine at %s: %v", e.Host, e.Err) }
+func (e *UnreachableError) Error() string {
+	return fmt.Sprintf("reaching the engine at %s: %v", e.Host, e.Err)
+}
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
 

@@ -47,3 +47,6 @@ type Container struct {
 	// Summary is the Engine's own record.
 	Summary container.Summary
 }
+
+// State reads what the Engine has of a project.
+func (e *Engine) State(ctx context.Context, project string) (*State, error) { panic("being written") }
