@@ -1,6 +1,15 @@
 package engine
 
-import "galley/compose"
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/docker/docker/api/types/versions"
+
+	"galley/compose"
+)
 
 // DiffOptions narrow or widen a plan. The zero value is a plain `up`.
 type DiffOptions struct {
@@ -16,17 +25,19 @@ type DiffOptions struct {
 	NoStart bool
 	// Wait adds a gate for every service: running, and healthy where it has a healthcheck, or completed with 0.
 	Wait bool
+	// WaitTimeout bounds the gates that Wait adds, from the beginning of the walk; 0 is for ever.
+	WaitTimeout time.Duration
 	// StopTimeout overrides the containers' own grace period, in seconds; nil keeps it.
 	StopTimeout *int
 	// Pull overrides the services' pull policies; "" keeps them.
 	Pull compose.PullPolicy
 	// Scale overrides the number of replicas by service.
 	Scale map[string]int
-	// Down is for an empty project: what to remove besides containers and networks.
-	Down Down
+	// Down, if set, takes the project away, whatever is wanted: from labels alone, so it needs no readable recipe.
+	Down *Down
 }
 
-// Down says how much is taken away when nothing is wanted any more.
+// Down says how much of a project is taken away.
 type Down struct {
 	// StopOnly leaves containers and networks in place, stopped.
 	StopOnly bool
@@ -36,9 +47,130 @@ type Down struct {
 	Images string
 }
 
-// Diff compares what is wanted with what is there and returns the plan that closes the gap. It is pure. A want with
-// only a name wants nothing: everything of the project is stopped and removed, dependents first. The error joins all
-// that makes the plan impossible, as an external network that is missing or a volume whose definition changed.
+// Diff compares what is wanted with what is there and returns the plan that closes the gap. It is pure. The error joins
+// all that makes the plan impossible, as an external network that is missing or a volume whose definition changed.
 func Diff(want *compose.Project, have *State, opts DiffOptions) (*Plan, error) {
-	panic("being written")
+	d := newDiffer(want, have, opts)
+	if opts.Down != nil {
+		d.down()
+	} else {
+		d.up()
+	}
+	if err := errors.Join(d.errs...); err != nil {
+		return nil, err
+	}
+	return &Plan{Project: want.Name, Steps: d.steps(), Warnings: d.warnings}, nil
+}
+
+// differ makes one plan. A missing or nil node means "there already".
+type differ struct {
+	graph
+	want *compose.Project
+	have *State
+	opts DiffOptions
+
+	services map[string]*servicePlan
+	// networks are the nodes that make a network, by the Engine's name; for one in remade, that make it anew.
+	networks map[string]*node
+	remade   map[string]bool
+	volumes  map[string]*node // by the Engine's name
+	images   map[string]*node // by reference
+	// stops and removals are the nodes that stop and remove an observed container, by id.
+	stops, removals map[string]*node
+	// starts are the nodes that start a container, with the host ports that it takes.
+	starts []portUse
+	frees  []portUse
+
+	warnings []string
+	errs     []error
+}
+
+func newDiffer(want *compose.Project, have *State, opts DiffOptions) *differ {
+	return &differ{
+		want:     want,
+		have:     have,
+		opts:     opts,
+		services: map[string]*servicePlan{},
+		networks: map[string]*node{},
+		remade:   map[string]bool{},
+		volumes:  map[string]*node{},
+		images:   map[string]*node{},
+		stops:    map[string]*node{},
+		removals: map[string]*node{},
+	}
+}
+
+func (d *differ) fail(format string, args ...any) {
+	d.errs = append(d.errs, fmt.Errorf(format, args...))
+}
+
+func (d *differ) warn(format string, args ...any) {
+	d.warnings = append(d.warnings, fmt.Sprintf(format, args...))
+}
+
+// up plans everything that the wanted project needs. What shall become of each container is decided first, since images,
+// networks and dependents hang on it; then the steps are laid down, orphans first: they may hold a port or a name.
+func (d *differ) up() {
+	chosen := d.chosen()
+	d.requireAPI(chosen)
+	for _, s := range chosen {
+		d.services[s.Name] = d.decide(s)
+	}
+	for _, s := range chosen {
+		d.planImage(d.services[s.Name])
+	}
+	d.planOrphans()
+	d.planNetworks(chosen)
+	d.planVolumes(chosen)
+	for _, s := range chosen {
+		d.planService(d.services[s.Name])
+	}
+	d.orderByPorts()
+	if d.opts.Wait {
+		d.planWait(chosen)
+	}
+}
+
+// chosen are the services to plan, each after what it needs.
+func (d *differ) chosen() []*compose.Service {
+	names := d.opts.Services
+	if len(names) == 0 {
+		for _, s := range d.want.Services {
+			names = append(names, s.Name)
+		}
+	}
+	var order []*compose.Service
+	seen := map[string]bool{}
+	var visit func(name string)
+	visit = func(name string) {
+		s := d.want.Service(name)
+		if seen[name] || s == nil {
+			return
+		}
+		seen[name] = true
+		for _, need := range s.Needs {
+			if !d.opts.NoDeps || slices.Contains(names, need.Service) {
+				visit(need.Service)
+			}
+		}
+		order = append(order, s)
+	}
+	for _, name := range names {
+		if d.want.Service(name) == nil {
+			d.fail("no such service: %q", name)
+		}
+		visit(name)
+	}
+	return order
+}
+
+// requireAPI refuses what the connected Engine is too old for, before anything is touched.
+func (d *differ) requireAPI(services []*compose.Service) {
+	for _, s := range services {
+		for _, r := range s.Requires {
+			if versions.LessThan(d.have.API, r.API) {
+				d.errs = append(d.errs, &TooOldError{Attribute: r.Attribute, Need: r.API, Have: d.have.API})
+			}
+		}
+	}
 }

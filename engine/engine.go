@@ -24,6 +24,9 @@ type Options struct {
 	Version string
 	// AnswerWithin is how long the Engine may take to answer a read; 0 means 10 seconds.
 	AnswerWithin time.Duration
+	// FinishWithin is how long the Engine may take to carry out a change, on top of a container's grace period when it
+	// is stopped; 0 means 2 minutes.
+	FinishWithin time.Duration
 	// Parallel is how many Engine calls that change something run at once; 0 means 8.
 	Parallel int
 }
@@ -52,6 +55,7 @@ type api interface {
 	ContainerCreate(ctx context.Context, config *container.Config, host *container.HostConfig, net *network.NetworkingConfig, platform *ocispec.Platform, name string) (container.CreateResponse, error)
 	ContainerStart(ctx context.Context, id string, options container.StartOptions) error
 	ContainerStop(ctx context.Context, id string, options container.StopOptions) error
+	ContainerUnpause(ctx context.Context, id string) error
 	ContainerRestart(ctx context.Context, id string, options container.StopOptions) error
 	ContainerRemove(ctx context.Context, id string, options container.RemoveOptions) error
 	ContainerRename(ctx context.Context, id, name string) error
@@ -59,6 +63,7 @@ type api interface {
 
 	NetworkList(ctx context.Context, options network.ListOptions) ([]network.Summary, error)
 	NetworkCreate(ctx context.Context, name string, options network.CreateOptions) (network.CreateResponse, error)
+	NetworkDisconnect(ctx context.Context, id, containerID string, force bool) error
 	NetworkConnect(ctx context.Context, id, containerID string, config *network.EndpointSettings) error
 	NetworkRemove(ctx context.Context, id string) error
 
@@ -71,9 +76,3 @@ type api interface {
 	ImagePull(ctx context.Context, ref string, options image.PullOptions) (io.ReadCloser, error)
 	ImageRemove(ctx context.Context, ref string, options image.RemoveOptions) ([]image.DeleteResponse, error)
 }
-
-// Connect reaches the Engine and negotiates the API version. An Engine that does not answer is an *UnreachableError.
-func Connect(ctx context.Context, opts Options) (*Engine, error) { panic("being written") }
-
-// Close releases the connections.
-func (e *Engine) Close() error { return e.api.Close() }

@@ -24,6 +24,8 @@ type Step struct {
 	Why string
 	// Needs are the indices of the steps that must have succeeded before; all smaller than the step's own.
 	Needs []int
+	// After are the indices of the steps that must have ended before, however they ended; also smaller.
+	After []int
 }
 
 // Action is one Engine call, or one wait. The set is sealed.
@@ -64,14 +66,16 @@ type Verb string
 
 // The verbs. VerbAwait waits for a gate and changes nothing.
 const (
-	VerbCreate  Verb = "create"
-	VerbPull    Verb = "pull"
-	VerbStart   Verb = "start"
-	VerbStop    Verb = "stop"
-	VerbRemove  Verb = "remove"
-	VerbRename  Verb = "rename"
-	VerbRestart Verb = "restart"
-	VerbAwait   Verb = "await"
+	VerbCreate     Verb = "create"
+	VerbPull       Verb = "pull"
+	VerbStart      Verb = "start"
+	VerbStop       Verb = "stop"
+	VerbRemove     Verb = "remove"
+	VerbRename     Verb = "rename"
+	VerbRestart    Verb = "restart"
+	VerbConnect    Verb = "connect"
+	VerbDisconnect Verb = "disconnect"
+	VerbAwait      Verb = "await"
 )
 
 // Event tells how a step of a plan is getting on.
@@ -84,17 +88,18 @@ type Event struct {
 	Took time.Duration
 	// Err is the cause, with Failed; with Skipped it is the root cause: the error of the step that failed.
 	Err error
-	// Detail is free text with Progress, as "12.3 MB of 40 MB" of a pull.
+	// Detail is free text with Progress and Warned, as "12.3 MB of 40 MB" of a pull.
 	Detail string
 }
 
-// EventKind is a stage in a step's life: Begun, any number of Progress, then Done or Failed; or Skipped alone.
+// EventKind is a stage in a step's life: Begun, any number of Progress and Warned, then Done or Failed; or Skipped alone.
 type EventKind string
 
 // The kinds of events.
 const (
 	Begun    EventKind = "begun"
 	Progress EventKind = "progress"
+	Warned   EventKind = "warned"
 	Done     EventKind = "done"
 	Failed   EventKind = "failed"
 	Skipped  EventKind = "skipped"

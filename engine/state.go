@@ -1,12 +1,20 @@
 package engine
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/volume"
+	"github.com/docker/docker/client"
+	"golang.org/x/sync/errgroup"
 
 	"galley/compose"
 )
@@ -34,21 +42,192 @@ type Container struct {
 	// OneOff marks a container of `run`, which is no replica.
 	OneOff bool
 	// Phase is the Engine's State: created, running, paused, restarting, removing, exited, dead.
-	Phase string
+	Phase container.ContainerState
 	// Health is starting, healthy, unhealthy, or "" without a healthcheck.
-	Health string
+	Health container.HealthStatus
 	// ExitCode is meaningful in phase exited.
 	ExitCode int
 	// ImageID is the image that the container was created from, as the Engine lists it.
 	ImageID string
-	// Hash and Fields are what [compose.LabelHash] and [compose.LabelFields] say; empty for what others created.
-	Hash   string
-	Fields map[string]string
+	// Hash is what [compose.LabelHash] says; empty for what others created.
+	Hash string
 	// Needs are the dependencies written into [compose.LabelDependsOn] at its creation.
 	Needs []compose.Need
 	// Summary is the Engine's own record.
 	Summary container.Summary
 }
 
-// State reads what the Engine has of a project.
-func (e *Engine) State(ctx context.Context, project string) (*State, error) { panic("being written") }
+// State reads what the Engine has of a project: four list calls, at the same time.
+func (e *Engine) State(ctx context.Context, project string) (*State, error) {
+	s := &State{Project: project, API: e.API}
+	ctx, cancel := context.WithTimeout(ctx, e.opts.AnswerWithin)
+	defer cancel()
+	calls, ctx := errgroup.WithContext(ctx)
+	calls.Go(func() (err error) {
+		s.Containers, err = e.Containers(ctx, project)
+		return err
+	})
+	calls.Go(func() (err error) {
+		s.Networks, err = e.api.NetworkList(ctx, network.ListOptions{})
+		return e.reading(ctx, "networks", err)
+	})
+	calls.Go(func() error {
+		list, err := e.api.VolumeList(ctx, volume.ListOptions{})
+		s.Volumes = list.Volumes
+		return e.reading(ctx, "volumes", err)
+	})
+	calls.Go(func() (err error) {
+		s.Images, err = e.api.ImageList(ctx, image.ListOptions{})
+		return e.reading(ctx, "images", err)
+	})
+	if err := calls.Wait(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Containers reads the project's containers in one list call, sorted by service, number and name.
+func (e *Engine) Containers(ctx context.Context, project string) ([]*Container, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.opts.AnswerWithin)
+	defer cancel()
+	list, err := e.api.ContainerList(ctx, container.ListOptions{
+		All:     true,
+		Filters: filters.NewArgs(filters.Arg("label", compose.LabelProject+"="+project)),
+	})
+	if err != nil {
+		return nil, e.reading(ctx, "containers", err)
+	}
+	containers := make([]*Container, 0, len(list))
+	for _, summary := range list {
+		containers = append(containers, observe(summary))
+	}
+	slices.SortFunc(containers, func(a, b *Container) int {
+		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Number, b.Number), cmp.Compare(a.Name, b.Name))
+	})
+	return containers, nil
+}
+
+func observe(s container.Summary) *Container {
+	c := &Container{
+		ID:       s.ID,
+		Name:     ownName(s.Names),
+		Service:  s.Labels[compose.LabelService],
+		OneOff:   strings.EqualFold(s.Labels[compose.LabelOneOff], "true"),
+		Phase:    s.State,
+		Health:   health(s.Status),
+		ExitCode: exitCode(s.Status),
+		ImageID:  s.ImageID,
+		Hash:     s.Labels[compose.LabelHash],
+		Needs:    parseNeeds(s.Labels[compose.LabelDependsOn]),
+		Summary:  s,
+	}
+	c.Number, _ = strconv.Atoi(s.Labels[compose.LabelNumber])
+	return c
+}
+
+// ownName picks the container's own name among those that legacy links give it: the one without a second slash.
+func ownName(names []string) string {
+	for _, name := range names {
+		if name = strings.TrimPrefix(name, "/"); !strings.Contains(name, "/") {
+			return name
+		}
+	}
+	return ""
+}
+
+// health reads the health out of a summary's Status ("Up 3 seconds (healthy)"), so that no inspect is needed.
+// Source: moby daemon/container/state.go, State.String.
+func health(status string) container.HealthStatus {
+	switch {
+	case strings.HasSuffix(status, "(health: starting)"):
+		return container.Starting
+	case strings.HasSuffix(status, "(healthy)"):
+		return container.Healthy
+	case strings.HasSuffix(status, "(unhealthy)"):
+		return container.Unhealthy
+	}
+	return ""
+}
+
+// exitCode reads the code out of a summary's Status ("Exited (3) 2 minutes ago"); same source.
+func exitCode(status string) int {
+	_, rest, ok := strings.Cut(status, " (")
+	if !ok || !(strings.HasPrefix(status, "Exited") || strings.HasPrefix(status, "Restarting")) {
+		return 0
+	}
+	number, _, _ := strings.Cut(rest, ")")
+	code, _ := strconv.Atoi(number)
+	return code
+}
+
+// parseNeeds reads [compose.LabelDependsOn]: "db:service_healthy:false,cache:service_started:true". What docker-compose 1
+// wrote is the bare service.
+func parseNeeds(label string) []compose.Need {
+	var needs []compose.Need
+	for _, entry := range strings.Split(label, ",") {
+		if entry == "" {
+			continue
+		}
+		parts := strings.Split(entry, ":")
+		need := compose.Need{Service: parts[0], Condition: compose.Started, Required: true}
+		if len(parts) > 1 {
+			need.Condition = compose.Condition(parts[1])
+		}
+		if len(parts) > 2 {
+			need.Restart, _ = strconv.ParseBool(parts[2])
+		}
+		needs = append(needs, need)
+	}
+	return needs
+}
+
+// formatNeeds writes [compose.LabelDependsOn].
+func formatNeeds(needs []compose.Need) string {
+	var entries []string
+	for _, n := range needs {
+		entries = append(entries, strings.Join([]string{n.Service, string(n.Condition), strconv.FormatBool(n.Restart)}, ":"))
+	}
+	return strings.Join(entries, ",")
+}
+
+// Running tells whether the container's process is there, paused or not.
+func (c *Container) Running() bool {
+	return c.Phase == container.StateRunning || c.Phase == container.StatePaused || c.Phase == container.StateRestarting
+}
+
+// completed tells whether the container ran to its end with code 0.
+func (c *Container) completed() bool {
+	return c.Phase == container.StateExited && c.ExitCode == 0
+}
+
+// network returns the Engine's networks of exactly that name; old Engines allow several.
+func (s *State) network(name string) []network.Summary {
+	var found []network.Summary
+	for _, n := range s.Networks {
+		if n.Name == name {
+			found = append(found, n)
+		}
+	}
+	return found
+}
+
+// volume returns the volume of that name, or nil.
+func (s *State) volume(name string) *volume.Volume {
+	for _, v := range s.Volumes {
+		if v.Name == name {
+			return v
+		}
+	}
+	return nil
+}
+
+// reading explains the failure of a list call.
+func (e *Engine) reading(ctx context.Context, what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil || client.IsErrConnectionFailed(err) {
+		return e.unreachable(ctx, err)
+	}
+	return fmt.Errorf("listing %s: %w", what, err)
+}

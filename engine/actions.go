@@ -1,0 +1,207 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/network"
+
+	"galley/compose"
+)
+
+// ref names a container in a plan: by its id if it was observed, else by its name until the plan has created it.
+type ref struct {
+	id, name string
+}
+
+func (c *Container) ref() ref { return ref{id: c.ID, name: c.Name} }
+
+// subject is the container that an action is about.
+type subject struct {
+	ref
+	service string
+}
+
+// Target returns the container.
+func (s subject) Target() Target {
+	return Target{Kind: KindContainer, Name: s.name, Service: s.service}
+}
+
+// createContainer creates a replica under the given name.
+type createContainer struct {
+	subject
+	project *compose.Project
+	spec    *compose.Service
+	number  int
+	// imageID is what the image's reference points to, "" while it is still to be pulled.
+	imageID string
+	// parents are the containers behind the spec's service: references, by service.
+	parents map[string]ref
+	// inherit are anonymous volumes to be carried over, by destination.
+	inherit map[string]string
+	// connectAll attaches all networks at once (API 1.44 and newer); else only the first.
+	connectAll bool
+}
+
+func (createContainer) Verb() Verb { return VerbCreate }
+
+func (a createContainer) do(ctx context.Context, r *run) error {
+	body, err := a.payload(ctx, r)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := r.bounded(ctx, 0)
+	defer cancel()
+	created, err := r.api.ContainerCreate(ctx, body.config, body.host, body.network, body.platform, a.name)
+	if errdefs.IsConflict(err) && r.adopt(ctx, a) {
+		return nil
+	}
+	if err != nil {
+		return r.explain(ctx, err)
+	}
+	r.created(a.name, created.ID)
+	for _, warning := range created.Warnings {
+		r.warn(warning)
+	}
+	return nil
+}
+
+// startContainer starts a container.
+type startContainer struct {
+	subject
+	// alone: the container publishes a range of host ports, out of which the Engine picks without a lock of its own.
+	alone bool
+}
+
+func (startContainer) Verb() Verb { return VerbStart }
+
+func (a startContainer) do(ctx context.Context, r *run) error {
+	if a.alone {
+		r.portRanges.Lock()
+		defer r.portRanges.Unlock()
+	}
+	ctx, cancel := r.bounded(ctx, 0)
+	defer cancel()
+	return r.explain(ctx, r.api.ContainerStart(ctx, r.id(a.ref), container.StartOptions{}))
+}
+
+// stopContainer stops a container, within its own grace period or the one given, in seconds.
+type stopContainer struct {
+	subject
+	timeout *int
+	// unpause first: a paused process can't act on the stop signal.
+	unpause bool
+}
+
+func (stopContainer) Verb() Verb { return VerbStop }
+
+func (a stopContainer) do(ctx context.Context, r *run) error {
+	ctx, cancel := r.bounded(ctx, graceOf(a.timeout))
+	defer cancel()
+	if a.unpause {
+		if err := r.api.ContainerUnpause(ctx, r.id(a.ref)); err != nil && !errdefs.IsConflict(err) {
+			return r.explain(ctx, gone(err))
+		}
+	}
+	return r.explain(ctx, gone(r.api.ContainerStop(ctx, r.id(a.ref), container.StopOptions{Timeout: a.timeout})))
+}
+
+// restartContainer stops and starts a container because one that it depends on was replaced.
+type restartContainer struct {
+	subject
+	timeout *int
+}
+
+func (restartContainer) Verb() Verb { return VerbRestart }
+
+func (a restartContainer) do(ctx context.Context, r *run) error {
+	ctx, cancel := r.bounded(ctx, graceOf(a.timeout))
+	defer cancel()
+	return r.explain(ctx, r.api.ContainerRestart(ctx, r.id(a.ref), container.StopOptions{Timeout: a.timeout}))
+}
+
+// removeContainer removes a stopped container; its anonymous volumes are steps of their own.
+type removeContainer struct {
+	subject
+}
+
+func (removeContainer) Verb() Verb { return VerbRemove }
+
+func (a removeContainer) do(ctx context.Context, r *run) error {
+	ctx, cancel := r.bounded(ctx, 0)
+	defer cancel()
+	err := r.api.ContainerRemove(ctx, r.id(a.ref), container.RemoveOptions{Force: true})
+	if errdefs.IsConflict(err) && r.isGone(ctx, a.ref) {
+		return nil // somebody else was removing it already
+	}
+	return r.explain(ctx, gone(err))
+}
+
+// renameContainer gives a container that took another one's place its proper name.
+type renameContainer struct {
+	subject
+	to string
+}
+
+func (renameContainer) Verb() Verb { return VerbRename }
+
+func (a renameContainer) do(ctx context.Context, r *run) error {
+	ctx, cancel := r.bounded(ctx, 0)
+	defer cancel()
+	return r.explain(ctx, r.api.ContainerRename(ctx, r.id(a.ref), a.to))
+}
+
+// connectNetwork attaches a container to one more network, with the whole endpoint.
+type connectNetwork struct {
+	subject
+	network string
+	// settings gives the endpoint; ip addresses, aliases and all.
+	settings network.EndpointSettings
+}
+
+func (connectNetwork) Verb() Verb { return VerbConnect }
+
+func (a connectNetwork) do(ctx context.Context, r *run) error {
+	ctx, cancel := r.bounded(ctx, 0)
+	defer cancel()
+	return r.explain(ctx, r.api.NetworkConnect(ctx, a.network, r.id(a.ref), &a.settings))
+}
+
+// disconnectNetwork detaches a container from a network.
+type disconnectNetwork struct {
+	subject
+	network string
+}
+
+func (disconnectNetwork) Verb() Verb { return VerbDisconnect }
+
+func (a disconnectNetwork) do(ctx context.Context, r *run) error {
+	ctx, cancel := r.bounded(ctx, 0)
+	defer cancel()
+	err := r.api.NetworkDisconnect(ctx, a.network, r.id(a.ref), true)
+	return r.explain(ctx, gone(err))
+}
+
+// gone takes "there is no such thing" for success: what was to be taken away is away.
+func gone(err error) error {
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// graceOf is how long a stop may take by the seconds given; -1 is for ever, nil the container's own.
+func graceOf(seconds *int) time.Duration {
+	switch {
+	case seconds == nil:
+		return maxGrace
+	case *seconds < 0:
+		return 365 * 24 * time.Hour
+	}
+	return time.Duration(*seconds) * time.Second
+}
+
+// maxGrace bounds the wait for a stop whose grace period is known to the Engine alone.
+const maxGrace = time.Hour

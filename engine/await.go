@@ -1,0 +1,130 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+)
+
+// gate is what a container is waited for.
+type gate string
+
+const (
+	// gateReady: running, and healthy if it has a healthcheck of its own or of its image; or completed with 0.
+	gateReady gate = "ready"
+	// gateHealthy: healthy; a container without a healthcheck can't pass (depends_on: service_healthy).
+	gateHealthy gate = "healthy"
+	// gateCompleted: ended with 0 (depends_on: service_completed_successfully).
+	gateCompleted gate = "completed"
+)
+
+// awaitContainer waits until a container passes a gate. It changes nothing.
+type awaitContainer struct {
+	subject
+	gate gate
+	// within bounds the wait, counted from the beginning of the walk; 0 is for ever.
+	within time.Duration
+}
+
+func (awaitContainer) Verb() Verb { return VerbAwait }
+
+// do subscribes, inspects, and then reads again after each event: no event can be missed and none is believed.
+func (a awaitContainer) do(ctx context.Context, r *run) error {
+	if a.within > 0 {
+		deadline, cancel := context.WithDeadlineCause(ctx, r.began.Add(a.within), errTooLate)
+		defer cancel()
+		ctx = deadline
+	}
+	id := r.id(a.ref)
+	woken, done := r.watch.on(ctx, id)
+	defer done()
+	for last := ""; ; {
+		c, err := r.inspect(ctx, id)
+		switch passed, state := a.judge(c, err); {
+		case passed:
+			return nil
+		case state != "":
+			return a.unhealthy(state)
+		case c.State != nil:
+			last = describe(c.State)
+		}
+		select {
+		case <-woken:
+		case <-ctx.Done():
+			if errors.Is(context.Cause(ctx), errTooLate) {
+				return a.unhealthy(fmt.Sprintf("%s after %s", last, a.within))
+			}
+			return errLeft
+		}
+	}
+}
+
+// errTooLate is the cause of a wait's end by its own bound.
+var errTooLate = errors.New("waited long enough")
+
+func (a awaitContainer) unhealthy(state string) error {
+	return &UnhealthyError{Service: a.service, Container: a.name, State: state}
+}
+
+// inspect reads a container. An Engine that is away is waited for: the watch wakes when it is back.
+func (r *run) inspect(ctx context.Context, id string) (container.InspectResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.opts.AnswerWithin)
+	defer cancel()
+	c, err := r.api.ContainerInspect(ctx, id)
+	if c.ContainerJSONBase == nil {
+		c.ContainerJSONBase = &container.ContainerJSONBase{}
+	}
+	return c, err
+}
+
+// judge tells whether the gate is passed, or, in words for "service X is …", why it never will be. Neither: wait.
+func (a awaitContainer) judge(c container.InspectResponse, err error) (passed bool, failure string) {
+	switch {
+	case errdefs.IsNotFound(err):
+		return false, "gone: its container was removed"
+	case err != nil || c.State == nil:
+		return false, ""
+	}
+	s := c.State
+	switch {
+	case s.Status == container.StateExited || s.Status == container.StateDead:
+		if s.ExitCode == 0 && a.gate != gateHealthy {
+			return true, ""
+		}
+		return false, describe(s)
+	case s.Status == container.StatePaused:
+		return false, "paused"
+	case s.Status != container.StateRunning || a.gate == gateCompleted:
+		return false, ""
+	case s.Health == nil || s.Health.Status == container.NoHealthcheck:
+		if a.gate == gateHealthy {
+			return false, "without a healthcheck, but waited for to be healthy"
+		}
+		return true, ""
+	case s.Health.Status == container.Unhealthy:
+		return false, describe(s)
+	}
+	return s.Health.Status == container.Healthy, ""
+}
+
+// describe puts a container's state into words that fit "service X is …".
+func describe(s *container.State) string {
+	switch {
+	case s.Status == container.StateExited && s.OOMKilled:
+		return fmt.Sprintf("exited with code %d (out of memory)", s.ExitCode)
+	case s.Status == container.StateExited, s.Status == container.StateDead:
+		return fmt.Sprintf("exited with code %d", s.ExitCode)
+	case s.Status == container.StateRestarting:
+		return fmt.Sprintf("restarting, last exit with code %d", s.ExitCode)
+	case s.Status == container.StateRunning && s.Health != nil && s.Health.Status != container.NoHealthcheck:
+		if s.Health.Status == container.Starting {
+			return "still starting"
+		}
+		return s.Health.Status
+	}
+	return s.Status
+}

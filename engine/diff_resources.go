@@ -1,0 +1,311 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/docker/docker/api/types/mount"
+	"github.com/docker/docker/api/types/network"
+
+	"galley/compose"
+)
+
+// planNetworks creates the networks that are missing and makes anew those whose definition changed.
+func (d *differ) planNetworks(services []*compose.Service) {
+	for _, n := range d.want.Networks {
+		if !slices.ContainsFunc(services, func(s *compose.Service) bool { return attaches(s, n.Name) }) {
+			continue
+		}
+		found := d.have.network(n.Name)
+		switch {
+		case len(found) > 1:
+			d.fail("there are %d networks named %q on this engine: remove all but one", len(found), n.Name)
+		case n.External && len(found) == 0:
+			d.fail("network %q is external and does not exist: create it with `docker network create %s`", n.Name, n.Name)
+		case n.External:
+		case len(found) == 0:
+			d.networks[n.Name] = d.add(createNetwork{n}, "missing")
+		case found[0].Labels[compose.LabelProject] != d.want.Name:
+			d.warn("network %s was not made for project %s and is used as it is; `external: true` says so", n.Name, d.want.Name)
+		case d.networkChanged(n, found[0]):
+			d.remakeNetwork(n, found[0])
+		}
+	}
+}
+
+func attaches(s *compose.Service, name string) bool {
+	return slices.ContainsFunc(s.Endpoints, func(e compose.Endpoint) bool { return e.Name == name })
+}
+
+// networkChanged compares by hash. What docker compose made has none: it is kept as long as nothing speaks against it.
+func (d *differ) networkChanged(want *compose.Network, have network.Summary) bool {
+	if hash := have.Labels[compose.LabelHash]; hash != "" {
+		return hash != want.Hash
+	}
+	driver := want.Create.Driver
+	return driver != "" && driver != have.Driver || want.Create.Internal != have.Internal
+}
+
+// remakeNetwork stops the network's users, detaches them, and makes the network anew. The users are attached again, with
+// their whole endpoints, by the steps of their services.
+func (d *differ) remakeNetwork(want *compose.Network, have network.Summary) {
+	const why = "network definition changed"
+	var detached []*node
+	for _, c := range d.have.Containers {
+		if c.Summary.NetworkSettings == nil || c.Summary.NetworkSettings.Networks[have.Name] == nil {
+			continue
+		}
+		stop := d.stop(c, why)
+		detached = append(detached, d.add(disconnectNetwork{subject{c.ref(), c.Service}, have.ID}, why, stop))
+	}
+	removed := d.add(removeNetwork{have.Name, have.ID}, why, detached...)
+	d.networks[want.Name] = d.add(createNetwork{want}, why, removed)
+	d.remade[want.Name] = true
+}
+
+// planVolumes creates the volumes that are missing. A volume is never removed or made anew: data would be lost.
+func (d *differ) planVolumes(services []*compose.Service) {
+	for _, v := range d.want.Volumes {
+		if !slices.ContainsFunc(services, func(s *compose.Service) bool { return mountsVolume(s, v.Name) }) {
+			continue
+		}
+		found := d.have.volume(v.Name)
+		switch {
+		case v.External && found == nil:
+			d.fail("volume %q is external and does not exist: create it with `docker volume create %s`", v.Name, v.Name)
+		case v.External:
+		case found == nil:
+			d.volumes[v.Name] = d.add(createVolume{v}, "missing")
+		case found.Labels[compose.LabelProject] != d.want.Name:
+			d.warn("volume %s was not made for project %s and is used as it is; `external: true` says so", v.Name, d.want.Name)
+		case found.Labels[compose.LabelHash] != "" && found.Labels[compose.LabelHash] != v.Hash:
+			d.fail("the definition of volume %q changed, and a volume with data in it is not made anew: put the definition back, "+
+				"give the volume another name, or save its data and run `docker volume rm %s`", v.Name, v.Name)
+		}
+	}
+}
+
+// inherited are the anonymous volumes of the container that is replaced, by destination: the new one goes on with them,
+// unless its service puts something else there.
+func (d *differ) inherited(s *compose.Service, r *replica) map[string]string {
+	inherit := map[string]string{}
+	for _, c := range r.others {
+		for _, m := range anonymousMounts(c) {
+			if !mountsAt(s, m.Destination) {
+				inherit[m.Destination] = m.Name
+			}
+		}
+	}
+	return inherit
+}
+
+// dropVolumes removes the anonymous volumes of a container that goes, but for those that the replica goes on with.
+func (d *differ) dropVolumes(c *Container, r *replica) {
+	for _, m := range anonymousMounts(c) {
+		if !d.stillMounted(m.Name, c, r) {
+			d.add(removeVolume{m.Name}, "anonymous, used by nobody any more", d.removals[c.ID])
+		}
+	}
+}
+
+func (d *differ) stillMounted(volume string, leaving *Container, r *replica) bool {
+	if r.created != nil {
+		for _, name := range r.created.action.(createContainer).inherit {
+			if name == volume {
+				return true
+			}
+		}
+	}
+	for _, c := range d.have.Containers {
+		if c != leaving && d.removals[c.ID] == nil && slices.ContainsFunc(anonymousMounts(c), func(m mountPoint) bool { return m.Name == volume }) {
+			return true
+		}
+	}
+	return false
+}
+
+// mountPoint is a volume at its place in a container.
+type mountPoint struct {
+	Name, Destination string
+}
+
+func anonymousMounts(c *Container) []mountPoint {
+	var mounts []mountPoint
+	for _, m := range c.Summary.Mounts {
+		if m.Type == mount.TypeVolume && anonymous.MatchString(m.Name) {
+			mounts = append(mounts, mountPoint{m.Name, m.Destination})
+		}
+	}
+	return mounts
+}
+
+// mountsAt tells whether a service puts something of its own at a path.
+func mountsAt(s *compose.Service, destination string) bool {
+	_, tmpfs := s.Host.Tmpfs[destination]
+	return tmpfs || slices.ContainsFunc(s.Host.Mounts, func(m mount.Mount) bool {
+		return m.Target == destination && !(m.Type == mount.TypeVolume && m.Source == "")
+	}) || slices.ContainsFunc(s.Host.Binds, func(bind string) bool {
+		return bindTarget(bind) == destination
+	})
+}
+
+// bindSource and bindTarget read an entry of HostConfig.Binds: source:target[:options].
+func bindSource(bind string) string {
+	source, _, _ := strings.Cut(bind, ":")
+	return source
+}
+
+func bindTarget(bind string) string {
+	parts := strings.SplitN(bind, ":", 3)
+	if len(parts) < 2 {
+		return ""
+	}
+	return parts[1]
+}
+
+// planOrphans removes, or warns about, containers and networks of the project that the recipe does not know.
+func (d *differ) planOrphans() {
+	var orphans []*Container
+	for _, c := range d.have.Containers {
+		if !c.OneOff && !d.want.Knows(c.Service) {
+			orphans = append(orphans, c)
+		}
+	}
+	if !d.opts.RemoveOrphans {
+		for _, c := range orphans {
+			d.warn("container %s is an orphan: the recipe has no service %q; --remove-orphans removes it", c.Name, c.Service)
+		}
+		return
+	}
+	d.takeDown(orphans, "orphan", true)
+	d.removeNetworks("orphan", func(n network.Summary) bool {
+		return !slices.ContainsFunc(d.want.Networks, func(w *compose.Network) bool { return w.Name == n.Name })
+	})
+}
+
+// removeNetworks removes the project's networks that which chooses, after the containers that go.
+func (d *differ) removeNetworks(why string, which func(network.Summary) bool) {
+	for _, n := range d.have.Networks {
+		if n.Labels[compose.LabelProject] != d.want.Name || !which(n) {
+			continue
+		}
+		removal := d.add(removeNetwork{n.Name, n.ID}, why)
+		for _, c := range d.have.Containers {
+			if c.Summary.NetworkSettings != nil && c.Summary.NetworkSettings.Networks[n.Name] != nil {
+				removal.need(d.removals[c.ID])
+			}
+		}
+	}
+}
+
+// down takes the project away, dependents first.
+func (d *differ) down() {
+	containers := d.have.Containers
+	if len(d.opts.Services) > 0 {
+		containers = slices.DeleteFunc(slices.Clone(containers), func(c *Container) bool {
+			return !slices.Contains(d.opts.Services, c.Service)
+		})
+	}
+	const why = "not wanted"
+	d.takeDown(containers, why, !d.opts.Down.StopOnly)
+	if d.opts.Down.StopOnly || len(d.opts.Services) > 0 {
+		return
+	}
+	d.removeNetworks(why, func(network.Summary) bool { return true })
+	d.removeVolumes()
+	d.removeImages()
+}
+
+// takeDown stops containers, each after those that depend on it, and removes them.
+func (d *differ) takeDown(containers []*Container, why string, remove bool) {
+	order := teardownOrder(containers)
+	for at, c := range order {
+		stop := d.stop(c, why)
+		for _, dependent := range order[:at] {
+			if stop != nil && dependsOn(dependent, c.Service) {
+				stop.need(d.stops[dependent.ID])
+			}
+		}
+		if remove {
+			d.remove(c, stop, why)
+		}
+	}
+}
+
+func dependsOn(c *Container, service string) bool {
+	return slices.ContainsFunc(c.Needs, func(n compose.Need) bool { return n.Service == service })
+}
+
+// teardownOrder puts dependents before what they depend on, by their labels. Labels of different ages may even contradict
+// each other: a cycle is cut where it is met.
+func teardownOrder(containers []*Container) []*Container {
+	var order []*Container
+	state := map[*Container]bool{}
+	var visit func(c *Container)
+	visit = func(c *Container) {
+		if state[c] {
+			return
+		}
+		state[c] = true
+		for _, other := range containers {
+			if other.Service != c.Service && dependsOn(other, c.Service) {
+				visit(other)
+			}
+		}
+		order = append(order, c)
+	}
+	for _, c := range containers {
+		visit(c)
+	}
+	return order
+}
+
+// removeVolumes removes the project's named volumes and the anonymous ones of its containers, as `down -v` asks.
+func (d *differ) removeVolumes() {
+	if !d.opts.Down.Volumes {
+		return
+	}
+	names := map[string]bool{}
+	for _, v := range d.have.Volumes {
+		if v.Labels[compose.LabelProject] == d.want.Name {
+			names[v.Name] = true
+		}
+	}
+	for _, c := range d.have.Containers {
+		for _, m := range anonymousMounts(c) {
+			names[m.Name] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		d.afterContainers(d.add(removeVolume{name}, "--volumes"))
+	}
+}
+
+// removeImages removes the images that the project's containers use ("all"), or those made for it ("local").
+func (d *differ) removeImages() {
+	refs := map[string]bool{}
+	switch d.opts.Down.Images {
+	case "all":
+		for _, c := range d.have.Containers {
+			refs[c.Summary.Image] = true
+		}
+	case "local":
+		for _, img := range d.have.Images {
+			if img.Labels[compose.LabelProject] == d.want.Name && len(img.RepoTags) > 0 {
+				refs[img.RepoTags[0]] = true
+			}
+		}
+	}
+	for _, ref := range slices.Sorted(maps.Keys(refs)) {
+		d.afterContainers(d.add(removeImage{ref}, fmt.Sprintf("--rmi %s", d.opts.Down.Images)))
+	}
+}
+
+// afterContainers lets a removal wait for those of the containers.
+func (d *differ) afterContainers(n *node) {
+	for _, c := range d.have.Containers {
+		n.need(d.removals[c.ID])
+	}
+}

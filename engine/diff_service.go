@@ -1,0 +1,321 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/mount"
+	"github.com/docker/docker/api/types/versions"
+
+	"galley/compose"
+)
+
+// planService lays down the steps for the replicas of a service, and removes those that are too many.
+func (d *differ) planService(p *servicePlan) {
+	for _, c := range p.surplus {
+		d.remove(c, d.stop(c, "too many replicas"), "too many replicas")
+	}
+	for _, r := range p.replicas {
+		switch {
+		case r.keep == nil:
+			d.planCreate(p, r)
+		default:
+			d.planKeep(p, r)
+		}
+	}
+	d.planRestart(p)
+}
+
+// planCreate creates a replica. Where it takes an old one's place: create, stop the old, start, pass the gate, remove the
+// old, rename. Until the gate is passed the old one is there to go back to.
+func (d *differ) planCreate(p *servicePlan, r *replica) {
+	ready := d.create(p, r)
+	if d.opts.NoStart {
+		d.settle(p, r, d.stopOthers(r, ready...), ready)
+		return
+	}
+	gates := d.gatesOf(p.spec)
+	startFirst := p.spec.Update.StartFirst && d.canOverlap(p.spec, r)
+	var stops []*node
+	if !startFirst {
+		stops = d.stopOthers(r, append(ready, gates.needs...)...)
+	}
+	d.start(p, r, r.why, gates, append(ready, stops...)...)
+	if len(r.others) == 0 {
+		return
+	}
+	passed := d.await(p, r, p.gate(), "before the old one goes")
+	if startFirst {
+		stops = d.stopOthers(r, passed)
+	}
+	d.settle(p, r, stops, []*node{passed})
+}
+
+// planKeep starts a container that is as wanted and does not run, mends its attachments, and clears away what a broken
+// update left beside it.
+func (d *differ) planKeep(p *servicePlan, r *replica) {
+	ready := d.reconnect(p, r)
+	if !d.mustStart(p, r) {
+		if r.keep.Phase == container.StatePaused {
+			d.warn("container %s is paused and was left so", r.keep.Name)
+		}
+		d.settle(p, r, d.stopOthers(r), ready)
+		return
+	}
+	gates := d.gatesOf(p.spec)
+	stops := d.stopOthers(r, append(ready, gates.needs...)...)
+	d.start(p, r, d.whyStart(r.keep), gates, append(ready, stops...)...)
+	if len(r.others) > 0 {
+		d.settle(p, r, stops, []*node{d.await(p, r, p.gate(), "before the old one goes")})
+	} else {
+		d.settle(p, r, nil, []*node{r.started})
+	}
+}
+
+func (d *differ) mustStart(p *servicePlan, r *replica) bool {
+	switch {
+	case d.opts.NoStart, p.oneShot && r.keep.completed():
+		return false
+	}
+	return !r.keep.Running() || d.stops[r.keep.ID] != nil
+}
+
+func (d *differ) whyStart(c *Container) string {
+	switch {
+	case d.stops[c.ID] != nil:
+		return "its network was made anew"
+	case c.Phase == container.StateExited:
+		return fmt.Sprintf("exited with code %d", c.ExitCode)
+	}
+	return "not started"
+}
+
+// create adds the creation and, for Engines that attach only one network at creation, the other attachments; it returns
+// all that must be done before the start.
+func (d *differ) create(p *servicePlan, r *replica) []*node {
+	s := p.spec
+	action := createContainer{
+		subject:    subject{r.ref, s.Name},
+		project:    d.want,
+		spec:       s,
+		number:     r.number,
+		parents:    map[string]ref{},
+		inherit:    d.inherited(s, r),
+		connectAll: !versions.LessThan(d.have.API, "1.44"),
+	}
+	if img := d.have.image(s.Config.Image); img != nil {
+		action.imageID = img.ID
+	}
+	created := d.add(action, r.why, d.images[s.Config.Image], d.nameFreed(r))
+	for _, name := range s.Parents() {
+		if parent := d.services[name]; parent != nil && parent.first() != nil {
+			first := parent.first()
+			action.parents[name] = first.ref
+			created.need(first.created)
+		} else if c := d.runningOf(name); c != nil {
+			action.parents[name] = c.ref()
+		} else {
+			d.fail("service %q shares with service %q, which has no container", s.Name, name)
+		}
+	}
+	for _, e := range s.Endpoints {
+		created.need(d.networks[e.Name])
+	}
+	for _, v := range d.mounted(s) {
+		created.need(d.volumes[v])
+	}
+	r.created = created
+	ready := []*node{created}
+	if !action.connectAll && len(s.Endpoints) > 1 {
+		for _, e := range s.Endpoints[1:] {
+			ready = append(ready, d.connect(p, r, e, "this engine attaches one network at creation", created))
+		}
+	}
+	return ready
+}
+
+// runningOf finds a container of a service that this plan leaves out.
+func (d *differ) runningOf(service string) *Container {
+	for _, c := range d.have.Containers {
+		if c.Service == service && !c.OneOff {
+			return c
+		}
+	}
+	return nil
+}
+
+func (d *differ) connect(p *servicePlan, r *replica, e compose.Endpoint, why string, needs ...*node) *node {
+	settings := endpointSettings(e, d.want.ContainerName(p.spec, r.number))
+	return d.add(connectNetwork{subject{r.ref, p.spec.Name}, e.Name, settings}, why, append(needs, d.networks[e.Name])...)
+}
+
+// reconnect attaches a kept container to the networks that it is not on: made anew, or disconnected by hand.
+func (d *differ) reconnect(p *servicePlan, r *replica) []*node {
+	var nodes []*node
+	for _, e := range p.spec.Endpoints {
+		why := "not attached"
+		if d.remade[e.Name] {
+			why = "the network was made anew"
+		} else if d.attached(r.keep, e.Name) {
+			continue
+		}
+		nodes = append(nodes, d.connect(p, r, e, why))
+	}
+	return nodes
+}
+
+// attached tells whether a container is on the Engine's network of that name, and not on one that is gone. The id is
+// empty as long as a container was never started.
+func (d *differ) attached(c *Container, name string) bool {
+	if c.Summary.NetworkSettings == nil {
+		return false
+	}
+	endpoint := c.Summary.NetworkSettings.Networks[name]
+	if endpoint == nil {
+		return false
+	}
+	if endpoint.NetworkID == "" {
+		return true
+	}
+	for _, n := range d.have.network(name) {
+		if n.ID == endpoint.NetworkID {
+			return true
+		}
+	}
+	return false
+}
+
+// start adds the start of a replica.
+func (d *differ) start(p *servicePlan, r *replica, why string, gates gates, needs ...*node) {
+	ports := p.spec.Host.PortBindings
+	r.started = d.add(startContainer{
+		subject: subject{r.ref, p.spec.Name},
+		alone:   usesPortRange(ports),
+	}, why, append(needs, gates.needs...)...)
+	r.started.after = append(r.started.after, gates.after...)
+	d.starts = append(d.starts, portUse{service: p.spec.Name, node: r.started, ports: boundPorts(ports)})
+}
+
+// stopOthers stops what stands in a replica's place, if it runs.
+func (d *differ) stopOthers(r *replica, needs ...*node) []*node {
+	var stops []*node
+	for _, c := range r.others {
+		if stop := d.stop(c, "replaced", needs...); stop != nil {
+			stops = append(stops, stop)
+		}
+	}
+	return stops
+}
+
+// settle removes what stood in a replica's place, once passed is done, and gives the replica its proper name.
+func (d *differ) settle(p *servicePlan, r *replica, stops, passed []*node) {
+	var removed []*node
+	for _, c := range r.others {
+		removed = append(removed, d.remove(c, nil, "replaced", append(stops, passed...)...))
+		d.dropVolumes(c, r)
+	}
+	if name := d.want.ContainerName(p.spec, r.number); r.ref.name != name {
+		d.add(renameContainer{subject{r.ref, p.spec.Name}, name}, "takes the old one's place", append(removed, passed...)...)
+	}
+}
+
+// stop adds the stop of an observed container, once; nil if it does not run. All pulls come first: nothing that runs is
+// touched before every image is there.
+func (d *differ) stop(c *Container, why string, needs ...*node) *node {
+	if stop := d.stops[c.ID]; stop != nil {
+		return stop
+	}
+	if !c.Running() {
+		return nil
+	}
+	stop := d.add(stopContainer{
+		subject: subject{c.ref(), c.Service},
+		timeout: d.opts.StopTimeout,
+		unpause: c.Phase == container.StatePaused,
+	}, why, needs...)
+	for _, ref := range sortedNames(d.images) {
+		stop.need(d.images[ref])
+	}
+	d.stops[c.ID] = stop
+	d.frees = append(d.frees, portUse{service: c.Service, node: stop, ports: publishedPorts(c)})
+	return stop
+}
+
+// remove adds the removal of an observed container.
+func (d *differ) remove(c *Container, stop *node, why string, needs ...*node) *node {
+	removal := d.add(removeContainer{subject{c.ref(), c.Service}}, why, append(needs, stop)...)
+	d.removals[c.ID] = removal
+	return removal
+}
+
+// nameFreed is the removal of the container, of another service, that has the name a replica is created under.
+func (d *differ) nameFreed(r *replica) *node {
+	for _, c := range d.have.Containers {
+		if c.Name == r.ref.name {
+			return d.removals[c.ID]
+		}
+	}
+	return nil
+}
+
+// planRestart restarts a service that asks for it when one that it depends on was replaced.
+func (d *differ) planRestart(p *servicePlan) {
+	for _, need := range p.spec.Needs {
+		dependency := d.services[need.Service]
+		if !need.Restart || dependency == nil || !dependency.renewed() {
+			continue
+		}
+		gates := d.gatesOf(p.spec)
+		for _, r := range p.replicas {
+			if r.started != nil || r.keep == nil || r.keep.Phase != container.StateRunning {
+				continue
+			}
+			r.started = d.add(restartContainer{subject{r.ref, p.spec.Name}, d.opts.StopTimeout},
+				fmt.Sprintf("service %s was replaced", need.Service), gates.needs...)
+			r.started.after = append(r.started.after, gates.after...)
+		}
+	}
+}
+
+// canOverlap tells whether the old and the new container can run at the same time.
+func (d *differ) canOverlap(s *compose.Service, r *replica) bool {
+	reason := ""
+	switch {
+	case s.ContainerName != "":
+		reason = "container_name is fixed"
+	case len(boundPorts(s.Host.PortBindings)) > 0:
+		reason = "it publishes a fixed host port"
+	case slices.ContainsFunc(s.Endpoints, func(e compose.Endpoint) bool { return e.Settings.IPAMConfig != nil || e.Settings.MacAddress != "" }):
+		reason = "it has a fixed address"
+	}
+	if reason != "" && len(r.others) > 0 {
+		d.warn("service %s can't be started first, since %s: the old container is stopped first", s.Name, reason)
+	}
+	return reason == ""
+}
+
+// mounted are the Engine's names of the project's volumes that a service mounts.
+func (d *differ) mounted(s *compose.Service) []string {
+	var names []string
+	for _, v := range d.want.Volumes {
+		if mountsVolume(s, v.Name) {
+			names = append(names, v.Name)
+		}
+	}
+	return names
+}
+
+func mountsVolume(s *compose.Service, name string) bool {
+	return slices.ContainsFunc(s.Host.Mounts, func(m mount.Mount) bool { return m.Type == mount.TypeVolume && m.Source == name }) ||
+		slices.ContainsFunc(s.Host.Binds, func(bind string) bool { return bindSource(bind) == name })
+}
+
+func sortedNames(m map[string]*node) []string {
+	return slices.Sorted(maps.Keys(m))
+}
+
+// anonymous matches the names that the Engine makes up for volumes without one.
+var anonymous = regexp.MustCompile(`^[0-9a-f]{64}$`)

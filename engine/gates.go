@@ -1,0 +1,97 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/docker/docker/api/types/container"
+
+	"galley/compose"
+)
+
+// gates are what a start waits for: needs must have succeeded, after only ended (depends_on: required: false).
+type gates struct {
+	needs, after []*node
+}
+
+// gatesOf are the gates by a service's depends_on. What has passed already is no step.
+func (d *differ) gatesOf(s *compose.Service) gates {
+	var g gates
+	for _, need := range s.Needs {
+		dependency := d.services[need.Service]
+		if dependency == nil {
+			continue // switched off by a profile, or left out of this plan
+		}
+		for _, r := range dependency.replicas {
+			n := d.passed(dependency, r, need, s.Name)
+			switch {
+			case n == nil:
+			case need.Required:
+				g.needs = append(g.needs, n)
+			default:
+				g.after = append(g.after, n)
+			}
+		}
+	}
+	return g
+}
+
+// passed is the node after which a replica fulfils the condition; nil if it does already.
+func (d *differ) passed(p *servicePlan, r *replica, need compose.Need, dependent string) *node {
+	why := fmt.Sprintf("service %s waits for it", dependent)
+	switch need.Condition {
+	case compose.Healthy:
+		if r.started == nil && r.keep != nil && r.keep.Health == container.Healthy {
+			return nil
+		}
+		return d.await(p, r, gateHealthy, why)
+	case compose.Completed:
+		if r.started == nil && r.keep != nil && r.keep.completed() {
+			return nil
+		}
+		return d.await(p, r, gateCompleted, why)
+	}
+	return r.started
+}
+
+// gate is what a service's own containers must pass: a one-shot completes, everything else gets ready.
+func (p *servicePlan) gate() gate {
+	if p.oneShot {
+		return gateCompleted
+	}
+	return gateReady
+}
+
+// await adds the wait for a gate, once for each replica and gate.
+func (d *differ) await(p *servicePlan, r *replica, g gate, why string) *node {
+	if r.awaits[g] == nil {
+		r.awaits[g] = d.add(awaitContainer{
+			subject: subject{r.ref, p.spec.Name},
+			gate:    g,
+			within:  d.opts.WaitTimeout,
+		}, why, r.started)
+	}
+	return r.awaits[g]
+}
+
+// planWait adds a gate for every container that is not known to be up.
+func (d *differ) planWait(services []*compose.Service) {
+	for _, s := range services {
+		p := d.services[s.Name]
+		for _, r := range p.replicas {
+			if r.started != nil || !isUp(p, r.keep) {
+				d.await(p, r, p.gate(), "--wait")
+			}
+		}
+	}
+}
+
+// isUp tells whether an observed container has passed its gate.
+func isUp(p *servicePlan, c *Container) bool {
+	switch {
+	case c == nil:
+		return false
+	case p.oneShot:
+		return c.completed()
+	}
+	return c.Phase == container.StateRunning && (c.Health == "" || c.Health == container.Healthy)
+}

@@ -1,0 +1,124 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/distribution/reference"
+	"github.com/docker/docker/api/types/image"
+
+	"galley/compose"
+)
+
+// image finds the Engine's image that a reference points to: by tag, by digest, or by id; nil if there is none.
+func (s *State) image(ref string) *image.Summary {
+	tag, digest := canonical(ref)
+	for i := range s.Images {
+		img := &s.Images[i]
+		if slices.Contains(img.RepoTags, ref) || img.ID == ref || tag != "" && slices.Contains(img.RepoTags, tag) ||
+			digest != "" && slices.Contains(img.RepoDigests, digest) {
+			return img
+		}
+	}
+	return nil
+}
+
+// canonical returns the reference as the Engine lists it: name:tag, with the default tag filled in, or name@digest.
+func canonical(ref string) (tag, digest string) {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return "", ""
+	}
+	if digested, ok := named.(reference.Digested); ok {
+		return "", reference.FamiliarName(named) + "@" + digested.Digest().String()
+	}
+	return reference.FamiliarString(reference.TagNameOnly(named)), ""
+}
+
+// planImage has a missing image pulled, once for all services that create containers from it.
+func (d *differ) planImage(p *servicePlan) {
+	ref := p.spec.Config.Image
+	if _, planned := d.images[ref]; planned || !p.creates() || d.have.image(ref) != nil {
+		return
+	}
+	if d.pullPolicy(p.spec) == compose.PullNever {
+		d.errs = append(d.errs, &ImageError{
+			Ref:  ref,
+			Err:  fmt.Errorf("it is not on this machine, and service %q is not to pull it (pull_policy: never)", p.spec.Name),
+			Hint: "import the image before",
+		})
+		return
+	}
+	d.images[ref] = d.add(pullImage{ref: ref, platform: p.spec.Platform, service: p.spec.Name}, "missing")
+}
+
+func (d *differ) pullPolicy(s *compose.Service) compose.PullPolicy {
+	if d.opts.Pull != "" {
+		return d.opts.Pull
+	}
+	return s.Pull.Policy
+}
+
+// Refresh plans the pulls that the policies ask for although the image is there: always, or older than its age. It is no
+// part of Diff: what a pull will bring can't be compared beforehand. After it, the state must be read again.
+func (e *Engine) Refresh(ctx context.Context, want *compose.Project, have *State, opts DiffOptions) (*Plan, error) {
+	d := newDiffer(want, have, opts)
+	for _, s := range d.chosen() {
+		ref := s.Config.Image
+		if d.images[ref] != nil || have.image(ref) == nil {
+			continue
+		}
+		why := ""
+		switch d.pullPolicy(s) {
+		case compose.PullAlways:
+			why = "pull policy always"
+		case compose.PullRefresh:
+			age, err := e.age(ctx, ref)
+			if err != nil {
+				return nil, err
+			}
+			if age > s.Pull.MaxAge {
+				why = fmt.Sprintf("pulled more than %s ago", s.Pull.MaxAge)
+			}
+		}
+		if why != "" {
+			d.images[ref] = d.add(pullImage{ref: ref, platform: s.Platform, service: s.Name}, why)
+		}
+	}
+	return &Plan{Project: want.Name, Steps: d.steps()}, nil
+}
+
+// age is the time since the image was last tagged on this Engine, which a pull does even if nothing changed.
+func (e *Engine) age(ctx context.Context, ref string) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.opts.AnswerWithin)
+	defer cancel()
+	img, err := e.api.ImageInspect(ctx, ref)
+	if err != nil {
+		return 0, e.reading(ctx, "image", err)
+	}
+	return time.Since(img.Metadata.LastTagTime), nil
+}
+
+// Converge brings the Engine to what is wanted: it pulls what the policies ask for, compares, and applies. have is what
+// was last read. It returns the plan that was applied, for the record.
+func (e *Engine) Converge(ctx context.Context, want *compose.Project, have *State, opts DiffOptions) (*Plan, error) {
+	pulls, err := e.Refresh(ctx, want, have, opts)
+	if err != nil {
+		return nil, err
+	}
+	if !pulls.Empty() {
+		if err := e.Apply(ctx, pulls); err != nil {
+			return pulls, err
+		}
+		if have, err = e.State(ctx, want.Name); err != nil {
+			return pulls, err
+		}
+	}
+	plan, err := Diff(want, have, opts)
+	if err != nil {
+		return nil, err
+	}
+	return plan, e.Apply(ctx, plan)
+}

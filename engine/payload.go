@@ -1,0 +1,164 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/network"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"galley/compose"
+)
+
+// labelParents records whose namespaces a container shares: "db=<id>,…". A parent with another id was replaced.
+const labelParents = "io.galley.parents"
+
+// body is what POST /containers/create takes.
+type body struct {
+	config   *container.Config
+	host     *container.HostConfig
+	network  *network.NetworkingConfig
+	platform *ocispec.Platform
+}
+
+// payload completes the service's payload with what differs from replica to replica and from Engine to Engine.
+func (a createContainer) payload(ctx context.Context, r *run) (*body, error) {
+	config, host := a.spec.Config, a.spec.Host
+	parents := a.parentIDs(r)
+	config.Labels = withLabels(config.Labels, a.labels(r, parents))
+	a.joinParents(&host, parents)
+	host.Binds = slices.Clone(host.Binds)
+	for _, destination := range slices.Sorted(maps.Keys(a.inherit)) {
+		host.Binds = append(host.Binds, a.inherit[destination]+":"+destination)
+	}
+	if a.spec.ClearCommand {
+		if err := r.clearCommand(ctx, &config); err != nil {
+			return nil, err
+		}
+	}
+	b := &body{config: &config, host: &host, network: a.endpoints()}
+	if len(a.spec.Endpoints) > 0 {
+		host.NetworkMode = container.NetworkMode(a.spec.Endpoints[0].Name)
+		if !a.connectAll {
+			config.MacAddress = a.spec.Endpoints[0].Settings.MacAddress
+		}
+	}
+	if a.spec.Platform != "" {
+		b.platform = parsePlatform(a.spec.Platform)
+	}
+	return b, nil
+}
+
+// labels are the identity of a replica.
+func (a createContainer) labels(r *run, parents map[string]string) map[string]string {
+	fields, _ := json.Marshal(a.spec.Fields) // a map of strings always marshals
+	labels := map[string]string{
+		compose.LabelProject:     a.project.Name,
+		compose.LabelService:     a.spec.Name,
+		compose.LabelNumber:      strconv.Itoa(a.number),
+		compose.LabelOneOff:      "False",
+		compose.LabelConfigHash:  a.spec.Hash,
+		compose.LabelDependsOn:   formatNeeds(a.spec.Needs),
+		compose.LabelWorkingDir:  a.project.WorkingDir,
+		compose.LabelConfigFiles: strings.Join(a.project.Files, ","),
+		compose.LabelVersion:     r.opts.Version,
+		compose.LabelHash:        a.spec.Hash,
+		compose.LabelFields:      string(fields),
+	}
+	if a.imageID != "" {
+		labels[compose.LabelImage] = a.imageID
+	}
+	if len(parents) > 0 {
+		labels[labelParents] = formatParents(parents)
+	}
+	return labels
+}
+
+// parentIDs resolves the containers behind service: references.
+func (a createContainer) parentIDs(r *run) map[string]string {
+	ids := map[string]string{}
+	for service, parent := range a.parents {
+		ids[service] = r.id(parent)
+	}
+	return ids
+}
+
+func formatParents(ids map[string]string) string {
+	var entries []string
+	for _, service := range slices.Sorted(maps.Keys(ids)) {
+		entries = append(entries, service+"="+ids[service])
+	}
+	return strings.Join(entries, ",")
+}
+
+// joinParents writes the parents' ids in place of the references.
+func (a createContainer) joinParents(host *container.HostConfig, ids map[string]string) {
+	join := func(mode string) string {
+		if service, ok := strings.CutPrefix(mode, compose.ServicePrefix); ok {
+			return "container:" + ids[service]
+		}
+		return mode
+	}
+	host.NetworkMode = container.NetworkMode(join(string(host.NetworkMode)))
+	host.IpcMode = container.IpcMode(join(string(host.IpcMode)))
+	host.PidMode = container.PidMode(join(string(host.PidMode)))
+	host.UTSMode = container.UTSMode(join(string(host.UTSMode)))
+	host.Cgroup = container.CgroupSpec(join(string(host.Cgroup)))
+	host.VolumesFrom = slices.Clone(host.VolumesFrom)
+	for i, from := range host.VolumesFrom {
+		if rest, ok := strings.CutPrefix(from, compose.ServicePrefix); ok {
+			service, mode, hasMode := strings.Cut(rest, ":")
+			host.VolumesFrom[i] = ids[service]
+			if hasMode {
+				host.VolumesFrom[i] += ":" + mode
+			}
+		}
+	}
+}
+
+// endpoints are the networks to attach at once.
+func (a createContainer) endpoints() *network.NetworkingConfig {
+	attach := a.spec.Endpoints
+	if !a.connectAll && len(attach) > 1 {
+		attach = attach[:1]
+	}
+	config := &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{}}
+	for _, endpoint := range attach {
+		settings := endpointSettings(endpoint, a.project.ContainerName(a.spec, a.number))
+		config.EndpointsConfig[endpoint.Name] = &settings
+	}
+	return config
+}
+
+// endpointSettings adds the container's own, lasting name to the aliases: a replacement is created under another one.
+func endpointSettings(e compose.Endpoint, containerName string) network.EndpointSettings {
+	settings := e.Settings
+	settings.Aliases = append([]string{containerName}, settings.Aliases...)
+	return settings
+}
+
+// clearCommand makes the Engine drop the image's CMD, which it does when an entrypoint is set: the image's own, here.
+// Source: moby daemon/commit.go, merge.
+func (r *run) clearCommand(ctx context.Context, config *container.Config) error {
+	img, err := r.api.ImageInspect(ctx, config.Image)
+	if err != nil {
+		return r.explain(ctx, err)
+	}
+	if img.Config == nil || len(img.Config.Entrypoint) == 0 {
+		return fmt.Errorf("the recipe clears the command of image %q, which has no entrypoint: nothing is left to run", config.Image)
+	}
+	config.Entrypoint = img.Config.Entrypoint
+	return nil
+}
+
+func parsePlatform(text string) *ocispec.Platform {
+	parts := strings.SplitN(text, "/", 3)
+	parts = append(parts, "", "")
+	return &ocispec.Platform{OS: parts[0], Architecture: parts[1], Variant: parts[2]}
+}
