@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 )
 
@@ -104,3 +106,29 @@ const (
 	Failed   EventKind = "failed"
 	Skipped  EventKind = "skipped"
 )
+
+// String renders the plan for people and goldens, a step a line: number, verb, target, reason, and the numbers of the
+// steps that it waits for.
+func (p *Plan) String() string {
+	var b strings.Builder
+	for _, warning := range p.Warnings {
+		fmt.Fprintf(&b, "warning: %s\n", warning)
+	}
+	for i, s := range p.Steps {
+		fmt.Fprintf(&b, "%d %s %s (%s)", i, s.Action.Verb(), s.Action.Target(), s.Why)
+		writeIndices(&b, " needs", s.Needs)
+		writeIndices(&b, " after", s.After)
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+func writeIndices(b *strings.Builder, label string, indices []int) {
+	if len(indices) == 0 {
+		return
+	}
+	b.WriteString(label)
+	for _, i := range indices {
+		fmt.Fprintf(b, " %d", i)
+	}
+}
