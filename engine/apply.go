@@ -17,17 +17,23 @@ import (
 // is skipped and everything else goes on; the result joins one *StepError per step that failed itself. When ctx ends,
 // steps under way are finished, no further one is begun, and the result holds an *InterruptedError.
 func (e *Engine) Apply(ctx context.Context, plan *Plan) error {
+	return result(plan, e.walk(ctx, plan))
+}
+
+// walk carries the plan out and returns how each step ended.
+func (e *Engine) walk(ctx context.Context, plan *Plan) []outcome {
 	if plan.Empty() {
 		return nil
 	}
 	shared := newShared(e, plan)
 	defer shared.watch.close()
-	outcomes := (&walk{
+	return (&walk{
 		n:      len(plan.Steps),
 		needs:  func(i int) []int { return plan.Steps[i].Needs },
 		after:  func(i int) []int { return plan.Steps[i].After },
 		heavy:  func(i int) bool { return plan.Steps[i].Action.Verb() != VerbAwait },
 		limit:  e.opts.Parallel,
+		finish: func(i int) bool { return plan.bringsBack(i) },
 		asides: shared.asides,
 		do: func(ctx context.Context, i int) error {
 			return (&run{shared: shared, step: i}).carryOut(ctx, plan.Steps[i].Action)
@@ -36,7 +42,6 @@ func (e *Engine) Apply(ctx context.Context, plan *Plan) error {
 			shared.tell(Event{Index: i, Step: &plan.Steps[i], Kind: kind, Took: took, Err: err})
 		},
 	}).run(ctx)
-	return result(plan, outcomes)
 }
 
 // result joins the root causes of a walk.

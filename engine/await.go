@@ -28,6 +28,8 @@ type awaitContainer struct {
 	gate gate
 	// within bounds the wait, counted from the beginning of the walk; 0 is for ever.
 	within time.Duration
+	// steady is how long a container without a healthcheck must have been running.
+	steady time.Duration
 }
 
 func (awaitContainer) Verb() Verb { return VerbAwait }
@@ -44,16 +46,24 @@ func (a awaitContainer) do(ctx context.Context, r *run) error {
 	defer done()
 	for last := ""; ; {
 		c, err := r.inspect(ctx, id)
-		switch passed, state := a.judge(c, err); {
-		case passed:
-			return nil
-		case state != "":
+		passed, state := a.judge(c, err)
+		if state != "" {
 			return a.unhealthy(state)
-		case c.State != nil:
+		}
+		rest := a.unsteady(c)
+		if passed && rest <= 0 {
+			return nil
+		}
+		if c.State != nil {
 			last = describe(c.State)
+		}
+		var steady <-chan time.Time
+		if passed {
+			steady = time.After(rest)
 		}
 		select {
 		case <-woken:
+		case <-steady:
 		case <-ctx.Done():
 			if errors.Is(context.Cause(ctx), errTooLate) {
 				return a.unhealthy(fmt.Sprintf("%s after %s", last, a.within))
@@ -61,6 +71,18 @@ func (a awaitContainer) do(ctx context.Context, r *run) error {
 			return errLeft
 		}
 	}
+}
+
+// unsteady is how much longer a container must run before it is believed; a healthcheck says it better than time does.
+func (a awaitContainer) unsteady(c container.InspectResponse) time.Duration {
+	if a.steady == 0 || c.State == nil || !c.State.Running || c.State.Health != nil {
+		return 0
+	}
+	started, err := time.Parse(time.RFC3339Nano, c.State.StartedAt)
+	if err != nil {
+		return 0
+	}
+	return a.steady - time.Since(started)
 }
 
 // errTooLate is the cause of a wait's end by its own bound.
@@ -81,11 +103,11 @@ func (r *run) inspect(ctx context.Context, id string) (container.InspectResponse
 	return c, err
 }
 
-// judge tells whether the gate is passed, or, in words for "service X is …", why it never will be. Neither: wait.
+// judge tells whether the gate is passed, or, in words for "service X …", why it never will be. Neither: wait.
 func (a awaitContainer) judge(c container.InspectResponse, err error) (passed bool, failure string) {
 	switch {
 	case errdefs.IsNotFound(err):
-		return false, "gone: its container was removed"
+		return false, "is gone: its container was removed"
 	case err != nil || c.State == nil:
 		return false, ""
 	}
@@ -97,12 +119,12 @@ func (a awaitContainer) judge(c container.InspectResponse, err error) (passed bo
 		}
 		return false, describe(s)
 	case s.Status == container.StatePaused:
-		return false, "paused"
+		return false, "is paused"
 	case s.Status != container.StateRunning || a.gate == gateCompleted:
 		return false, ""
 	case s.Health == nil || s.Health.Status == container.NoHealthcheck:
 		if a.gate == gateHealthy {
-			return false, "without a healthcheck, but waited for to be healthy"
+			return false, "has no healthcheck, but another service waits for it to be healthy"
 		}
 		return true, ""
 	case s.Health.Status == container.Unhealthy:
@@ -111,7 +133,7 @@ func (a awaitContainer) judge(c container.InspectResponse, err error) (passed bo
 	return s.Health.Status == container.Healthy, ""
 }
 
-// describe puts a container's state into words that fit "service X is …".
+// describe puts a container's state into words that fit "service X …".
 func describe(s *container.State) string {
 	switch {
 	case s.Status == container.StateExited && s.OOMKilled:
@@ -119,12 +141,12 @@ func describe(s *container.State) string {
 	case s.Status == container.StateExited, s.Status == container.StateDead:
 		return fmt.Sprintf("exited with code %d", s.ExitCode)
 	case s.Status == container.StateRestarting:
-		return fmt.Sprintf("restarting, last exit with code %d", s.ExitCode)
+		return fmt.Sprintf("is restarting, it exited with code %d", s.ExitCode)
 	case s.Status == container.StateRunning && s.Health != nil && s.Health.Status != container.NoHealthcheck:
 		if s.Health.Status == container.Starting {
-			return "still starting"
+			return "is still starting"
 		}
-		return s.Health.Status
+		return "is " + s.Health.Status
 	}
-	return s.Status
+	return "is " + s.Status
 }

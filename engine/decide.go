@@ -167,6 +167,12 @@ func (d *differ) isOneShot(name string) bool {
 
 // outdated tells why a container must be replaced; "" if it is as wanted.
 func (d *differ) outdated(s *compose.Service, c *Container) string {
+	if keep, ok := d.opts.restore[s.Name]; ok {
+		if keep[c.ID] {
+			return ""
+		}
+		return "its update failed"
+	}
 	switch {
 	case c.Phase == container.StateDead || c.Phase == container.StateRemoving:
 		return string(c.Phase)

@@ -33,6 +33,10 @@ type DiffOptions struct {
 	Pull compose.PullPolicy
 	// Scale overrides the number of replicas by service.
 	Scale map[string]int
+	// NoRollback leaves a service whose update failed as it is, for a look. It concerns Converge alone.
+	NoRollback bool
+	// restore are the containers to go back to, by service and id: they count as wanted, whatever the recipe says.
+	restore map[string]map[string]bool
 	// Down, if set, takes the project away, whatever is wanted: from labels alone, so it needs no readable recipe.
 	Down *Down
 }
@@ -59,7 +63,7 @@ func Diff(want *compose.Project, have *State, opts DiffOptions) (*Plan, error) {
 	if err := errors.Join(d.errs...); err != nil {
 		return nil, err
 	}
-	return &Plan{Project: want.Name, Steps: d.steps(), Warnings: d.warnings}, nil
+	return &Plan{Project: want.Name, Steps: d.steps(), Warnings: d.warnings, old: d.old}, nil
 }
 
 // differ makes one plan. A missing or nil node means "there already".
@@ -80,6 +84,8 @@ type differ struct {
 	// starts are the nodes that start a container, with the host ports that it takes.
 	starts []portUse
 	frees  []portUse
+	// old are the containers that are replaced, by service.
+	old map[string][]*Container
 
 	warnings []string
 	errs     []error
@@ -97,6 +103,7 @@ func newDiffer(want *compose.Project, have *State, opts DiffOptions) *differ {
 		images:   map[string]*node{},
 		stops:    map[string]*node{},
 		removals: map[string]*node{},
+		old:      map[string][]*Container{},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"time"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
@@ -13,66 +14,95 @@ import (
 	"galley/compose"
 )
 
-// planService lays down the steps for the replicas of a service, and removes those that are too many.
+// planService lays down the steps for the replicas of a service, and removes those that are too many. What is replaced
+// goes only when all replicas have passed their gates: until then the whole service can be put back.
 func (d *differ) planService(p *servicePlan) {
 	for _, c := range p.surplus {
 		d.remove(c, d.stop(c, "too many replicas"), "too many replicas")
 	}
+	var passed []*node
 	for _, r := range p.replicas {
-		switch {
-		case r.keep == nil:
-			d.planCreate(p, r)
-		default:
-			d.planKeep(p, r)
+		if r.keep == nil {
+			passed = append(passed, d.planCreate(p, r)...)
+		} else {
+			passed = append(passed, d.planKeep(p, r)...)
 		}
+	}
+	for _, r := range p.replicas {
+		d.settle(p, r, passed)
 	}
 	d.planRestart(p)
 }
 
-// planCreate creates a replica. Where it takes an old one's place: create, stop the old, start, pass the gate, remove the
-// old, rename. Until the gate is passed the old one is there to go back to.
-func (d *differ) planCreate(p *servicePlan, r *replica) {
+// planCreate creates a replica and returns what must have passed before what it replaces is removed. Where it takes an
+// old one's place, that is stopped as late as possible: when the new one is created and all its gates are open.
+func (d *differ) planCreate(p *servicePlan, r *replica) []*node {
 	ready := d.create(p, r)
+	d.rememberOld(p, r)
 	if d.opts.NoStart {
-		d.settle(p, r, d.stopOthers(r, ready...), ready)
-		return
+		return append(ready, d.stopOthers(r, ready...)...)
 	}
 	gates := d.gatesOf(p.spec)
-	startFirst := p.spec.Update.StartFirst && d.canOverlap(p.spec, r)
-	var stops []*node
-	if !startFirst {
-		stops = d.stopOthers(r, append(ready, gates.needs...)...)
+	if p.spec.Update.StartFirst && d.canOverlap(p.spec, r) {
+		d.start(p, r, r.why, gates, ready...)
+		return d.pass(p, r, func(passed *node) []*node { return d.stopOthers(r, passed) })
 	}
+	stops := d.stopOthers(r, append(ready, gates.needs...)...)
 	d.start(p, r, r.why, gates, append(ready, stops...)...)
-	if len(r.others) == 0 {
-		return
-	}
-	passed := d.await(p, r, p.gate(), "before the old one goes")
-	if startFirst {
-		stops = d.stopOthers(r, passed)
-	}
-	d.settle(p, r, stops, []*node{passed})
+	return d.pass(p, r, nil)
 }
 
-// planKeep starts a container that is as wanted and does not run, mends its attachments, and clears away what a broken
-// update left beside it.
-func (d *differ) planKeep(p *servicePlan, r *replica) {
+// pass adds the gate of a replica that takes another one's place, and what comes right behind it.
+func (d *differ) pass(p *servicePlan, r *replica, then func(passed *node) []*node) []*node {
+	if len(r.others) == 0 {
+		return nil
+	}
+	passed := d.await(p, r, p.gate(), "before the old one goes")
+	wait := passed.action.(awaitContainer)
+	wait.steady = steadyFor
+	passed.action = wait
+	if then == nil {
+		return []*node{passed}
+	}
+	return append(then(passed), passed)
+}
+
+// steadyFor is how long a replacement without a healthcheck must run before the old container goes. Most of what is
+// broken by an update dies at once.
+const steadyFor = time.Second
+
+// rememberOld notes what a replica is put back to if its update fails.
+func (d *differ) rememberOld(p *servicePlan, r *replica) {
+	if len(r.others) > 0 {
+		d.old[p.spec.Name] = append(d.old[p.spec.Name], ranBefore(r.others))
+	}
+}
+
+// ranBefore picks, of the containers that stand in a replica's place, the one to put back if its replacement fails.
+func ranBefore(others []*Container) *Container {
+	for _, c := range others {
+		if c.Running() {
+			return c
+		}
+	}
+	return others[0]
+}
+
+// planKeep starts a container that is as wanted and does not run, mends its attachments, and returns what must have
+// passed before what a broken update left beside it is removed.
+func (d *differ) planKeep(p *servicePlan, r *replica) []*node {
 	ready := d.reconnect(p, r)
 	if !d.mustStart(p, r) {
 		if r.keep.Phase == container.StatePaused {
 			d.warn("container %s is paused and was left so", r.keep.Name)
 		}
-		d.settle(p, r, d.stopOthers(r), ready)
-		return
+		return append(ready, d.stopOthers(r)...)
 	}
+	d.rememberOld(p, r)
 	gates := d.gatesOf(p.spec)
 	stops := d.stopOthers(r, append(ready, gates.needs...)...)
 	d.start(p, r, d.whyStart(r.keep), gates, append(ready, stops...)...)
-	if len(r.others) > 0 {
-		d.settle(p, r, stops, []*node{d.await(p, r, p.gate(), "before the old one goes")})
-	} else {
-		d.settle(p, r, nil, []*node{r.started})
-	}
+	return d.pass(p, r, nil)
 }
 
 func (d *differ) mustStart(p *servicePlan, r *replica) bool {
@@ -109,7 +139,7 @@ func (d *differ) create(p *servicePlan, r *replica) []*node {
 	if img := d.have.image(s.Config.Image); img != nil {
 		action.imageID = img.ID
 	}
-	created := d.add(action, r.why, d.images[s.Config.Image], d.nameFreed(r))
+	created := d.add(action, r.why, d.images[s.Config.Image])
 	for _, name := range s.Parents() {
 		if parent := d.services[name]; parent != nil && parent.first() != nil {
 			first := parent.first()
@@ -211,15 +241,20 @@ func (d *differ) stopOthers(r *replica, needs ...*node) []*node {
 }
 
 // settle removes what stood in a replica's place, once passed is done, and gives the replica its proper name.
-func (d *differ) settle(p *servicePlan, r *replica, stops, passed []*node) {
+func (d *differ) settle(p *servicePlan, r *replica, passed []*node) {
 	var removed []*node
 	for _, c := range r.others {
-		removed = append(removed, d.remove(c, nil, "replaced", append(stops, passed...)...))
+		removed = append(removed, d.remove(c, d.stops[c.ID], "replaced", passed...))
 		d.dropVolumes(c, r)
 	}
-	if name := d.want.ContainerName(p.spec, r.number); r.ref.name != name {
-		d.add(renameContainer{subject{r.ref, p.spec.Name}, name}, "takes the old one's place", append(removed, passed...)...)
+	name := d.want.ContainerName(p.spec, r.number)
+	if r.ref.name == name {
+		return
 	}
+	if len(removed) == 0 {
+		removed = append(removed, r.started)
+	}
+	d.add(renameContainer{subject{r.ref, p.spec.Name}, name}, "takes the old one's place", append(removed, d.nameFreed(name))...)
 }
 
 // stop adds the stop of an observed container, once; nil if it does not run. All pulls come first: nothing that runs is
@@ -251,12 +286,16 @@ func (d *differ) remove(c *Container, stop *node, why string, needs ...*node) *n
 	return removal
 }
 
-// nameFreed is the removal of the container, of another service, that has the name a replica is created under.
-func (d *differ) nameFreed(r *replica) *node {
+// nameFreed is the removal of the container that has a name; nil if nobody has it.
+func (d *differ) nameFreed(name string) *node {
 	for _, c := range d.have.Containers {
-		if c.Name == r.ref.name {
-			return d.removals[c.ID]
+		if c.Name != name {
+			continue
 		}
+		if d.removals[c.ID] == nil {
+			d.fail("the name %q is taken by a container of service %q: remove that one first", name, c.Service)
+		}
+		return d.removals[c.ID]
 	}
 	return nil
 }

@@ -97,7 +97,9 @@ func named(id, name string) func(*Container) {
 }
 
 func numbered(n int, id string) func(*Container) {
-	return func(c *Container) { c.Number, c.ID, c.Name = n, id, strings.TrimSuffix(c.Name, "1")+string(rune('0'+n)) }
+	return func(c *Container) {
+		c.Number, c.ID, c.Name = n, id, strings.TrimSuffix(c.Name, "1")+string(rune('0'+n))
+	}
 }
 
 func attached(name, id string) func(*Container) {
@@ -154,7 +156,7 @@ func TestDiff(t *testing.T) {
 2 start container shop-web-1.web-spec (environment.LEVEL changed) needs 0 1
 3 await container shop-web-1.web-spec (before the old one goes) needs 2
 4 remove container shop-web-1 (replaced) needs 1 3
-5 rename container shop-web-1.web-spec (takes the old one's place) needs 3 4
+5 rename container shop-web-1.web-spec (takes the old one's place) needs 4
 `},
 		"starts first where the recipe says so": {
 			want: shop(service("web", func(s *compose.Service) { s.Update.StartFirst = true })),
@@ -165,7 +167,7 @@ func TestDiff(t *testing.T) {
 2 await container shop-web-1.web-spec (before the old one goes) needs 1
 3 stop container shop-web-1 (replaced) needs 2
 4 remove container shop-web-1 (replaced) needs 2 3
-5 rename container shop-web-1.web-spec (takes the old one's place) needs 2 4
+5 rename container shop-web-1.web-spec (takes the old one's place) needs 4
 `},
 		"does not start first with a fixed host port": {
 			want: shop(service("web", publishes("80"), func(s *compose.Service) { s.Update.StartFirst = true })),
@@ -177,7 +179,7 @@ warning: service web can't be started first, since it publishes a fixed host por
 2 start container shop-web-1.web-spec (environment.LEVEL changed) needs 0 1
 3 await container shop-web-1.web-spec (before the old one goes) needs 2
 4 remove container shop-web-1 (replaced) needs 1 3
-5 rename container shop-web-1.web-spec (takes the old one's place) needs 3 4
+5 rename container shop-web-1.web-spec (takes the old one's place) needs 4
 `},
 		"goes on where a crash left a started replacement beside the stopped old one": {
 			want: shop(service("web")),
@@ -194,7 +196,7 @@ warning: service web can't be started first, since it publishes a fixed host por
 1 start container shop-web-1.web-spec (not started) needs 0
 2 await container shop-web-1.web-spec (before the old one goes) needs 1
 3 remove container shop-web-1 (replaced) needs 0 2
-4 rename container shop-web-1.web-spec (takes the old one's place) needs 2 3
+4 rename container shop-web-1.web-spec (takes the old one's place) needs 3
 `},
 		"only renames where a crash came before that": {
 			want: shop(service("web")),
@@ -296,13 +298,13 @@ warning: container shop-old-1 is an orphan: the recipe has no service "old"; --r
 2 start container shop-app-1.app-spec (environment.LEVEL changed) needs 0 1
 3 await container shop-app-1.app-spec (before the old one goes) needs 2
 4 remove container shop-app-1 (replaced) needs 1 3
-5 rename container shop-app-1.app-spec (takes the old one's place) needs 3 4
+5 rename container shop-app-1.app-spec (takes the old one's place) needs 4
 6 create container shop-side-1.side-spe (service app, which it shares with, is replaced) needs 0
 7 stop container shop-side-1 (replaced) needs 2 6
 8 start container shop-side-1.side-spe (service app, which it shares with, is replaced) needs 2 6 7
 9 await container shop-side-1.side-spe (before the old one goes) needs 8
 10 remove container shop-side-1 (replaced) needs 7 9
-11 rename container shop-side-1.side-spe (takes the old one's place) needs 9 10
+11 rename container shop-side-1.side-spe (takes the old one's place) needs 10
 `},
 		"restarts a dependent that asks for it": {
 			want: shop(service("db"), service("web", needs("db"), func(s *compose.Service) { s.Needs[0].Restart = true })),
@@ -313,7 +315,7 @@ warning: container shop-old-1 is an orphan: the recipe has no service "old"; --r
 2 start container shop-db-1.db-spec (environment.LEVEL changed) needs 0 1
 3 await container shop-db-1.db-spec (before the old one goes) needs 2
 4 remove container shop-db-1 (replaced) needs 1 3
-5 rename container shop-db-1.db-spec (takes the old one's place) needs 3 4
+5 rename container shop-db-1.db-spec (takes the old one's place) needs 4
 6 restart container shop-web-1 (service db was replaced) needs 2
 `},
 		"lets a start wait for the stop that frees its port, even if two swap": {
@@ -329,12 +331,11 @@ warning: container shop-old-1 is an orphan: the recipe has no service "old"; --r
 4 start container shop-a-1.a-spec (environment.LEVEL changed) needs 0 1 3
 5 await container shop-a-1.a-spec (before the old one goes) needs 4
 6 remove container shop-a-1 (replaced) needs 1 5
-7 rename container shop-a-1.a-spec (takes the old one's place) needs 5 6
-8 await container shop-a-1.a-spec (service b waits for it) needs 4
-9 start container shop-b-1.b-spec (environment.LEVEL changed) needs 1 2 3 8
-10 await container shop-b-1.b-spec (before the old one goes) needs 9
-11 remove container shop-b-1 (replaced) needs 3 10
-12 rename container shop-b-1.b-spec (takes the old one's place) needs 10 11
+7 rename container shop-a-1.a-spec (takes the old one's place) needs 6
+8 start container shop-b-1.b-spec (environment.LEVEL changed) needs 1 2 3 5
+9 await container shop-b-1.b-spec (before the old one goes) needs 8
+10 remove container shop-b-1 (replaced) needs 3 9
+11 rename container shop-b-1.b-spec (takes the old one's place) needs 10
 `},
 		"carries anonymous volumes over and drops those that nobody uses": {
 			want: shop(service("db", func(s *compose.Service) {
@@ -353,7 +354,7 @@ warning: container shop-old-1 is an orphan: the recipe has no service "old"; --r
 3 await container shop-db-1.db-spec (before the old one goes) needs 2
 4 remove container shop-db-1 (replaced) needs 1 3
 5 remove volume ` + strings.Repeat("cd", 32) + ` (anonymous, used by nobody any more) needs 4
-6 rename container shop-db-1.db-spec (takes the old one's place) needs 3 4
+6 rename container shop-db-1.db-spec (takes the old one's place) needs 4
 `},
 		"pulls every missing image before anything that runs is stopped": {
 			want: shop(service("db"), service("web", func(s *compose.Service) { s.Config.Image = "app:2" })),
@@ -365,7 +366,7 @@ warning: container shop-old-1 is an orphan: the recipe has no service "old"; --r
 3 start container shop-db-1.db-spec (environment.LEVEL changed) needs 1 2
 4 await container shop-db-1.db-spec (before the old one goes) needs 3
 5 remove container shop-db-1 (replaced) needs 2 4
-6 rename container shop-db-1.db-spec (takes the old one's place) needs 4 5
+6 rename container shop-db-1.db-spec (takes the old one's place) needs 5
 7 create container shop-web-1 (missing) needs 0
 8 start container shop-web-1 (missing) needs 7
 `},

@@ -35,11 +35,11 @@ func (e *StepError) Unwrap() error { return e.Err }
 // UnhealthyError says that a container did not pass the gate that others wait for, or that --wait asks for.
 type UnhealthyError struct {
 	Service, Container string
-	// State tells what it was instead, as "unhealthy" or "exited with code 3".
+	// State tells what became of it, as "is unhealthy" or "exited with code 3".
 	State string
 }
 
-func (e *UnhealthyError) Error() string { return fmt.Sprintf("service %q is %s", e.Service, e.State) }
+func (e *UnhealthyError) Error() string { return fmt.Sprintf("service %q %s", e.Service, e.State) }
 
 // ImageError says that an image is not there and can't be had.
 type ImageError struct {

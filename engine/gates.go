@@ -61,8 +61,18 @@ func (p *servicePlan) gate() gate {
 	return gateReady
 }
 
-// await adds the wait for a gate, once for each replica and gate.
+// await adds the wait for a gate, once for each replica. Healthy is the stricter form of ready: asked for both, one wait
+// does.
 func (d *differ) await(p *servicePlan, r *replica, g gate, why string) *node {
+	if g == gateHealthy && r.awaits[gateReady] != nil {
+		wait := r.awaits[gateReady].action.(awaitContainer)
+		wait.gate = gateHealthy
+		r.awaits[gateReady].action = wait
+		return r.awaits[gateReady]
+	}
+	if g == gateReady && r.awaits[gateHealthy] != nil {
+		return r.awaits[gateHealthy]
+	}
 	if r.awaits[g] == nil {
 		r.awaits[g] = d.add(awaitContainer{
 			subject: subject{r.ref, p.spec.Name},

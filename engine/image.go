@@ -100,25 +100,3 @@ func (e *Engine) age(ctx context.Context, ref string) (time.Duration, error) {
 	}
 	return time.Since(img.Metadata.LastTagTime), nil
 }
-
-// Converge brings the Engine to what is wanted: it pulls what the policies ask for, compares, and applies. have is what
-// was last read. It returns the plan that was applied, for the record.
-func (e *Engine) Converge(ctx context.Context, want *compose.Project, have *State, opts DiffOptions) (*Plan, error) {
-	pulls, err := e.Refresh(ctx, want, have, opts)
-	if err != nil {
-		return nil, err
-	}
-	if !pulls.Empty() {
-		if err := e.Apply(ctx, pulls); err != nil {
-			return pulls, err
-		}
-		if have, err = e.State(ctx, want.Name); err != nil {
-			return pulls, err
-		}
-	}
-	plan, err := Diff(want, have, opts)
-	if err != nil {
-		return nil, err
-	}
-	return plan, e.Apply(ctx, plan)
-}

@@ -14,6 +14,9 @@ type Plan struct {
 	Steps   []Step
 	// Warnings are findings that change nothing, as an orphan that was left.
 	Warnings []string
+
+	// old are the containers that are replaced, by service: what a failed update is put back to.
+	old map[string][]*Container
 }
 
 // Empty tells whether there is nothing to do.

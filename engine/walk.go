@@ -18,15 +18,19 @@ type outcome struct {
 
 // walk does n pieces of work as soon as what each needs has succeeded and what it comes after has ended. It knows nothing
 // of Docker. before lists the predecessors of i; a failed need skips i with the root cause, a failed after does not.
-// At most limit pieces for which heavy is true are under way at once. When ctx ends, nothing further is begun.
+// At most limit pieces for which heavy is true are under way at once. When ctx ends, nothing further is begun but what
+// finish names.
 //
 // All of notify's calls, and those to the returned slice, happen on the caller's goroutine.
 type walk struct {
-	n      int
-	needs  func(i int) []int
-	after  func(i int) []int
-	heavy  func(i int) bool
-	limit  int
+	n     int
+	needs func(i int) []int
+	after func(i int) []int
+	heavy func(i int) bool
+	limit int
+	// finish tells which pieces, once ready, are begun even after ctx ended: those without which the ones before would
+	// have done harm.
+	finish func(i int) bool
 	do     func(ctx context.Context, i int) error
 	notify func(i int, kind EventKind, took time.Duration, err error)
 	// asides are notes that work under way wants told between its own events.
@@ -45,10 +49,8 @@ func (w *walk) run(ctx context.Context) []outcome {
 	done := make(chan finished)
 	stop := ctx.Done()
 	for {
-		if ctx.Err() == nil {
-			for i := state.next(); i >= 0; i = state.next() {
-				w.begin(ctx, i, done)
-			}
+		for i := state.next(ctx); i >= 0; i = state.next(ctx) {
+			w.begin(ctx, i, done)
 		}
 		if state.underWay == 0 {
 			return state.outcomes
@@ -118,11 +120,11 @@ func (w *walk) start() *walkState {
 	return s
 }
 
-// next takes the first ready node that the limit allows, or returns -1.
-func (s *walkState) next() int {
+// next takes the first ready node that may begin, or returns -1.
+func (s *walkState) next(ctx context.Context) int {
 	for at, i := range s.ready {
 		heavy := s.heavy(i)
-		if heavy && s.heavyOnes >= s.limit {
+		if heavy && s.heavyOnes >= s.limit || ctx.Err() != nil && !s.finish(i) {
 			continue
 		}
 		s.ready = slices.Delete(s.ready, at, at+1)

@@ -66,11 +66,12 @@ func TestWalkRunsWhatItsNeedsAllowAndNothingElse(t *testing.T) {
 		var underWay int
 		ended := make([]bool, len(w.needs))
 		outcomes := (&walk{
-			n:     len(w.needs),
-			needs: func(i int) []int { return w.needs[i] },
-			after: func(i int) []int { return w.after[i] },
-			heavy: func(i int) bool { return true },
-			limit: w.limit,
+			n:      len(w.needs),
+			needs:  func(i int) []int { return w.needs[i] },
+			after:  func(i int) []int { return w.after[i] },
+			heavy:  func(i int) bool { return true },
+			limit:  w.limit,
+			finish: func(int) bool { return false },
 			do: func(_ context.Context, i int) error {
 				mu.Lock()
 				defer mu.Unlock()
@@ -150,6 +151,7 @@ func walkOf(needs [][]int, do func(context.Context, int) error) *walk {
 		after:  func(int) []int { return nil },
 		heavy:  func(int) bool { return true },
 		limit:  2,
+		finish: func(int) bool { return false },
 		do:     do,
 		notify: func(int, EventKind, time.Duration, error) {},
 	}
