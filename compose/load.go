@@ -1,14 +1,291 @@
 package compose
 
-import "context"
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
 
-// Load reads one recipe.
-func Load(ctx context.Context, src Source) (*Project, []Diagnostic, error) { panic("being written") }
+	"github.com/compose-spec/compose-go/v2/loader"
+	"github.com/compose-spec/compose-go/v2/schema"
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/sirupsen/logrus"
+	"go.yaml.in/yaml/v4"
+)
 
-// LoadAll reads every recipe of the source: one, or those of a BOSH manifest.
-func LoadAll(ctx context.Context, src Source) ([]*Project, []Diagnostic, error) {
-	panic("being written")
+// Load reads one recipe. The diagnostics are all that was found, sorted by file and line; if one of them is an Error,
+// the error is an [*InvalidError] with the same list. Other errors tell that the recipe couldn't be read at all:
+// [ErrNoRecipe] is in the chain where there is none. A BOSH manifest with several recipes needs src.Recipe.
+func Load(ctx context.Context, src Source) (*Project, []Diagnostic, error) {
+	recipes, err := open(src)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(recipes) > 1 {
+		return nil, nil, ambiguous(recipes)
+	}
+	return recipes[0].project(ctx)
 }
 
-// ProjectName finds the project's name without needing a readable recipe.
-func ProjectName(src Source) (string, error) { panic("being written") }
+// LoadAll reads every recipe of the source: one, or those of a BOSH manifest (the one that src.Recipe names, if any).
+// Diagnostics and errors are those of [Load], over all recipes; the projects are those without an Error.
+func LoadAll(ctx context.Context, src Source) ([]*Project, []Diagnostic, error) {
+	recipes, err := open(src)
+	if err != nil {
+		return nil, nil, err
+	}
+	var projects []*Project
+	var diagnostics []Diagnostic
+	for _, r := range recipes {
+		project, found, err := r.project(ctx)
+		if invalid := new(InvalidError); err != nil && !errors.As(err, &invalid) {
+			return nil, found, err
+		}
+		diagnostics = append(diagnostics, found...)
+		if project != nil {
+			projects = append(projects, project)
+		}
+	}
+	return projects, diagnostics, invalid(diagnostics)
+}
+
+// invalid is the error of a list of findings, nil if none of them is an Error.
+func invalid(diagnostics []Diagnostic) error {
+	if slices.ContainsFunc(diagnostics, func(d Diagnostic) bool { return d.Severity == Error }) {
+		return &InvalidError{Diagnostics: diagnostics}
+	}
+	return nil
+}
+
+// recipe is one recipe on its way to a project.
+type recipe struct {
+	label     string // GROUP/JOB in a manifest
+	name      string
+	dir       string
+	files     []*file
+	env       types.Mapping
+	profiles  []string
+	separator string
+	manifest  bool
+
+	variables variables
+	index     *index
+	// pruned are the paths of the entries that had to be taken out to check the rest.
+	pruned      []string
+	diagnostics []Diagnostic
+}
+
+// file is one file of a recipe, or the part of a manifest that is one.
+type file struct {
+	name string // absolute, or "-"
+	text []byte
+	docs []*document
+	// part is the recipe's mapping inside a manifest: the loader gets it as a value, not as text, since anchors may
+	// stand elsewhere in the manifest.
+	part bool
+}
+
+// mentions tells whether a key may occur in the file.
+func (f *file) mentions(key string) bool { return bytes.Contains(f.text, []byte(key)) }
+
+// config is the file as the loader takes it; edited ones are written anew from their nodes.
+func (f *file) config(edited bool) types.ConfigFile {
+	config := types.ConfigFile{Filename: f.name, Content: f.text}
+	switch {
+	case f.part:
+		config.Config = map[string]any{}
+		if err := f.docs[0].root.Decode(&config.Config); err != nil {
+			config.Config = nil
+		}
+	case edited && len(f.docs) > 0:
+		var text bytes.Buffer
+		encoder := yaml.NewEncoder(&text)
+		for _, doc := range f.docs {
+			if err := encoder.Encode(doc.root); err != nil {
+				return config
+			}
+		}
+		if err := encoder.Close(); err == nil {
+			config.Content = text.Bytes()
+		}
+	}
+	return config
+}
+
+// project loads, checks and lowers a recipe.
+func (r *recipe) project(ctx context.Context) (*Project, []Diagnostic, error) {
+	// The loader tells its warnings to logrus's global logger. A library must not print; what matters of them is found
+	// here again, with positions.
+	logrus.SetOutput(io.Discard)
+
+	l, failure := r.load(ctx)
+	if failure != nil {
+		if err := ctx.Err(); err != nil {
+			return nil, nil, fmt.Errorf("loading the recipe: %w", err)
+		}
+		l = r.examine(ctx, failure)
+	}
+	var project *Project
+	if l != nil {
+		project = r.finish(l)
+	}
+	if len(r.variables.unset) > 0 && r.locate() {
+		r.add(r.undefined())
+	}
+	r.notes()
+	slices.SortStableFunc(r.diagnostics, byPosition)
+	if err := invalid(r.diagnostics); err != nil {
+		return nil, r.diagnostics, err
+	}
+	return project, r.diagnostics, nil
+}
+
+// finish checks a loaded recipe and lowers it.
+func (r *recipe) finish(l *loaded) *Project {
+	found := append(unsupported(l.model), r.check(l.project)...)
+	if l.inconsistent != nil && invalid(found) == nil {
+		r.locate()
+		r.add(r.translate(l.inconsistent))
+	}
+	found = append(found, r.resolveFiles(l)...)
+	dropUnused(l.project)
+	project, lowered := lower(l.project, r.separator)
+	r.report(append(found, lowered...))
+	for _, f := range r.files {
+		project.Files = append(project.Files, f.name)
+	}
+	return project
+}
+
+// loaded is what the loader makes of a recipe: the merged model, and the project that it stands for.
+type loaded struct {
+	model   map[string]any
+	project *types.Project
+	// inconsistent is what the loader has against the project as a whole.
+	inconsistent error
+}
+
+// load lets compose-go read the recipe. It may panic on input that its authors didn't think of.
+func (r *recipe) load(ctx context.Context) (l *loaded, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			l, err = nil, errPanic
+		}
+	}()
+	details := r.details()
+	set := []func(*loader.Options){r.options}
+	model, err := loader.LoadModelWithContext(ctx, details, set...)
+	if err != nil {
+		return nil, err
+	}
+	options := loader.ToOptions(&details, set)
+	// Env and label files are read in resolveFiles: the loader copies the whole project for each kind.
+	options.SkipResolveEnvironment, options.SkipResolveLabels = true, true
+	l = &loaded{model: model}
+	if l.project, err = loader.ModelToProject(model, options, details); err == nil {
+		return l, nil
+	}
+	l.inconsistent, options.SkipConsistencyCheck = err, true
+	if l.project, err = loader.ModelToProject(model, options, details); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// errPanic stands for a panic of the loader.
+var errPanic = errors.New("the loader gave up")
+
+// options set up the loader.
+func (r *recipe) options(o *loader.Options) {
+	o.SetProjectName(r.name, true)
+	o.Profiles = r.profiles
+	o.Interpolate.Substitute = r.variables.substitute
+	if r.selfContained() {
+		o.Interpolate.TypeCastMapping = relevantCasts(o.Interpolate.TypeCastMapping, r.files)
+	}
+}
+
+// selfContained tells whether all text of the recipe is in its own files.
+func (r *recipe) selfContained() bool {
+	return !slices.ContainsFunc(r.files, func(f *file) bool { return f.mentions("include") || f.mentions("extends") })
+}
+
+// resolveFiles reads the env and label files of the services into their environment and labels.
+func (r *recipe) resolveFiles(l *loaded) []Diagnostic {
+	var found []Diagnostic
+	var env, labels bool
+	for _, name := range l.project.ServiceNames() {
+		s := l.project.Services[name]
+		s.Environment = s.Environment.Resolve(l.project.Environment.Resolve)
+		l.project.Services[name] = s
+		env, labels = env || len(s.EnvFiles) > 0, labels || len(s.LabelFiles) > 0
+		found = append(found, missingFiles(s)...)
+	}
+	if len(found) > 0 {
+		return found
+	}
+	if env {
+		project, err := l.project.WithServicesEnvironmentResolved(false)
+		if err != nil {
+			return append(found, Diagnostic{Severity: Error, Code: "invalid-env-file", Path: "services", Message: envFault(err)})
+		}
+		l.project = project
+	}
+	if labels {
+		project, err := l.project.WithServicesLabelsResolved(false)
+		if err != nil {
+			return append(found, Diagnostic{Severity: Error, Code: "invalid-label-file", Path: "services", Message: envFault(err)})
+		}
+		l.project = project
+	}
+	return found
+}
+
+// dropUnused takes out the networks and volumes that no active service uses, as docker compose does.
+func dropUnused(project *types.Project) {
+	networks, volumes := map[string]bool{}, map[string]bool{}
+	for _, s := range project.Services {
+		for key := range s.Networks {
+			networks[key] = true
+		}
+		for _, v := range s.Volumes {
+			volumes[v.Source] = volumes[v.Source] || v.Type == types.VolumeTypeVolume
+		}
+	}
+	maps.DeleteFunc(project.Networks, func(key string, _ types.NetworkConfig) bool { return !networks[key] })
+	maps.DeleteFunc(project.Volumes, func(key string, _ types.VolumeConfig) bool { return !volumes[key] })
+}
+
+// report positions findings by their paths and takes them in.
+func (r *recipe) report(diagnostics []Diagnostic) {
+	if len(diagnostics) == 0 || !r.locate() {
+		return
+	}
+	var found []finding
+	for _, d := range diagnostics {
+		f := finding{Diagnostic: d}
+		f.place(r.index.find(d.Path))
+		found = append(found, f)
+	}
+	r.add(found)
+}
+
+func byPosition(a, b Diagnostic) int {
+	return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column),
+		strings.Compare(a.Path, b.Path), strings.Compare(a.Code, b.Code), strings.Compare(a.Message, b.Message))
+}
+
+// sortedKeys returns a map's keys in order, so that what is said doesn't depend on chance.
+func sortedKeys[V any](m map[string]V) []string {
+	return slices.Sorted(maps.Keys(m))
+}
+
+// warm compiles the loader's JSON schema while files are read; the loader keeps it.
+func warm() {
+	_ = schema.Validate(map[string]any{})
+}

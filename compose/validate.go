@@ -1,0 +1,98 @@
+package compose
+
+import (
+	"context"
+	"slices"
+
+	"github.com/compose-spec/compose-go/v2/types"
+	"go.yaml.in/yaml/v4"
+)
+
+// finding is a diagnostic together with the entry that has to go before the rest of the recipe can be checked.
+type finding struct {
+	Diagnostic
+	entry entry
+}
+
+// finding makes an error about a node.
+func (d *document) finding(n *yaml.Node, path, code, message string) finding {
+	f := finding{Diagnostic: Diagnostic{Severity: Error, Code: code, Message: message, Path: path, File: d.file}}
+	f.Line, f.Column = d.at(n)
+	return f
+}
+
+// place points a finding at a spot and takes the entry around it.
+func (f *finding) place(s spot) {
+	s.position(&f.Diagnostic)
+	f.entry = s.entry
+}
+
+// rounds is how often a broken recipe is tried again without its faults; each round ends at the first fault that only
+// the loader sees.
+const rounds = 20
+
+// examine finds all that is wrong with a recipe that didn't load. It takes out what is wrong, and tries again, so that
+// one mistake doesn't hide the others. It returns what could be loaded in the end, or nil.
+func (r *recipe) examine(ctx context.Context, failure error) *loaded {
+	if !r.locate() {
+		return nil
+	}
+	for range rounds {
+		found := r.explain(failure)
+		r.add(found)
+		if !r.prune(found) {
+			return nil
+		}
+		var l *loaded
+		if l, failure = r.load(ctx); failure == nil {
+			return l
+		}
+	}
+	return nil
+}
+
+// explain says why a recipe didn't load: all that its documents tell, or else what the loader said.
+func (r *recipe) explain(failure error) []finding {
+	steps := []func(*document) []finding{(*document).structure, r.interpolation, r.conformance}
+	for _, step := range steps {
+		var found []finding
+		for _, doc := range r.index.everything() {
+			found = append(found, step(doc)...)
+		}
+		if len(found) > 0 {
+			return r.unresolved(found)
+		}
+	}
+	return r.unresolved(r.translate(failure))
+}
+
+// prune takes the entries of findings out of the recipe. It tells whether anything of the recipe's own files went;
+// what an included file holds stays.
+func (r *recipe) prune(found []finding) bool {
+	pruned := false
+	for _, f := range found {
+		if f.entry.cut() {
+			pruned = true
+			r.pruned = append(r.pruned, f.entry.path)
+		}
+	}
+	return pruned
+}
+
+// details are the recipe's files as the loader takes them: as read or, after a fault was taken out, as they are left.
+func (r *recipe) details() types.ConfigDetails {
+	details := types.ConfigDetails{WorkingDir: r.dir, Environment: r.env}
+	for _, f := range r.files {
+		details.ConfigFiles = append(details.ConfigFiles, f.config(len(r.pruned) > 0))
+	}
+	return details
+}
+
+// add takes findings into the recipe's diagnostics, each once.
+func (r *recipe) add(found []finding) {
+	for _, f := range found {
+		if !slices.Contains(r.diagnostics, f.Diagnostic) {
+			r.diagnostics = append(r.diagnostics, f.Diagnostic)
+		}
+	}
+}
