@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// cli is the program: its surroundings, its global flags, and what the commands share.
+type cli struct {
+	stdin       io.Reader
+	out, err    io.Writer
+	environ     []string
+	dir         string
+	version     string
+	global      globals
+	ui          *ui
+	stdinText   []byte
+	stdinIsRead bool
+}
+
+// globals are the flags that stand before the command, by the names that docker compose gives them.
+type globals struct {
+	files, profiles, envFiles  []string
+	projectName, projectDir    string
+	host, recipe               string
+	ansi, progress             string
+	parallel                   int
+	compatibility, dryRun, all bool
+}
+
+// newCLI takes the surroundings from the process.
+func newCLI() *cli {
+	c := &cli{stdin: os.Stdin, out: os.Stdout, err: os.Stderr, environ: os.Environ(), version: buildVersion()}
+	// Getwd fails only in a directory that was removed; then every relative path fails, with its own message.
+	c.dir, _ = os.Getwd()
+	if c.getenv("PWD") == "" {
+		c.environ = append(c.environ, "PWD="+c.dir)
+	}
+	c.ui = newUI(c.out, c.err, "auto", "auto", c.getenv)
+	return c
+}
+
+func buildVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "devel"
+}
+
+// getenv reads the environment that the program was given. As everywhere, the last entry of a name counts.
+func (c *cli) getenv(key string) string {
+	for _, entry := range slices.Backward(c.environ) {
+		if value, ok := strings.CutPrefix(entry, key+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// execute runs the command line and returns the exit code.
+func (c *cli) execute(ctx context.Context, args []string) int {
+	err := c.run(ctx, args)
+	if err != nil {
+		c.report(ctx, err)
+	}
+	return exitCode(ctx, err)
+}
+
+func (c *cli) run(ctx context.Context, args []string) error {
+	begun := false
+	root := c.root(func() { begun = true })
+	root.SetArgs(args)
+	root.SetIn(c.stdin)
+	root.SetOut(c.out)
+	root.SetErr(c.err)
+	err := root.ExecuteContext(ctx)
+	var usage *usageError
+	if err != nil && !begun && !errors.As(err, &usage) {
+		err = &usageError{err: err, hint: "`galley help` lists commands and flags"}
+	}
+	return err
+}
+
+// commands are all there are; a further one is a file with its constructor, and a line here.
+func (c *cli) commands() []*cobra.Command {
+	return []*cobra.Command{
+		c.checkCommand(),
+		c.planCommand(),
+		c.upCommand(),
+		c.psCommand(),
+		c.stopCommand(),
+		c.downCommand(),
+		c.versionCommand(),
+		exitCodesHelp(),
+		environmentHelp(),
+	}
+}
+
+// root builds the tree of commands. begun is called when the command line was understood.
+func (c *cli) root(begun func()) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "galley",
+		Short: "Run Docker Compose recipes on one machine's Docker Engine",
+		Long: `Galley runs Docker Compose recipes on one machine's Docker Engine.
+
+It reads a recipe, compares it with what the Engine has, and does what is missing:
+check reads, plan compares and shows, up compares and does.`,
+		SilenceErrors:    true,
+		SilenceUsage:     true,
+		TraverseChildren: true,
+		Args:             c.onlyCommands,
+		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			c.ui = newUI(c.out, c.err, c.global.ansi, c.global.progress, c.getenv)
+			begun()
+			return nil
+		},
+	}
+	c.addGlobals(root.Flags())
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return &usageError{err: err, hint: fmt.Sprintf("`%s --help` lists its flags", cmd.CommandPath())}
+	})
+	for _, cmd := range c.commands() {
+		lendFlags(root.Flags(), cmd.Flags())
+		root.AddCommand(cmd)
+	}
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	return root
+}
+
+// onlyCommands refuses what is no command, with the one that was perhaps meant.
+func (c *cli) onlyCommands(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := &usageError{err: fmt.Errorf("unknown command: %q", args[0]), hint: "`galley help` lists the commands"}
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		err.hint = fmt.Sprintf("did you mean `galley %s`?", near[0])
+	}
+	return err
+}
+
+// addGlobals declares the flags that every command has. Their defaults come from the variables that docker compose reads.
+func (c *cli) addGlobals(f *pflag.FlagSet) {
+	g := &c.global
+	f.StringArrayVarP(&g.files, "file", "f", nil, "recipe `FILE`, \"-\" for standard input, or a BOSH manifest; several are merged (COMPOSE_FILE)")
+	f.StringVarP(&g.projectName, "project-name", "p", "", "project `NAME` (COMPOSE_PROJECT_NAME)")
+	f.StringVar(&g.projectDir, "project-directory", "", "`DIR` that the recipe's relative paths start from (default: the first file's)")
+	f.StringArrayVar(&g.profiles, "profile", nil, "`PROFILE` to enable; repeatable (COMPOSE_PROFILES)")
+	f.StringArrayVar(&g.envFiles, "env-file", nil, "environment `FILE` for interpolation; repeatable (default: .env)")
+	f.StringVarP(&g.host, "host", "H", "", "`ADDRESS` of the Engine (DOCKER_HOST; default: the local socket)")
+	f.StringVar(&g.recipe, "recipe", "", "recipe `GROUP/JOB` of a BOSH manifest that holds several")
+	f.Var(newChoice(&g.ansi, either(c.getenv("COMPOSE_ANSI"), "auto"), "auto", "never", "always"), "ansi", "print colours and control characters: auto, never, always (COMPOSE_ANSI)")
+	f.Var(newChoice(&g.progress, either(c.getenv("COMPOSE_PROGRESS"), "auto"), "auto", "tty", "plain", "quiet", "json"), "progress", "how to show progress: auto, tty, plain, quiet, json (COMPOSE_PROGRESS)")
+	f.IntVar(&g.parallel, "parallel", envInt(c.getenv("COMPOSE_PARALLEL_LIMIT"), -1), "`NUMBER` of Engine calls at a time; -1 is Galley's own choice (COMPOSE_PARALLEL_LIMIT)")
+	f.BoolVar(&g.compatibility, "compatibility", envBool(c.getenv("COMPOSE_COMPATIBILITY")), "join container names with \"_\" (COMPOSE_COMPATIBILITY)")
+	f.BoolVar(&g.dryRun, "dry-run", false, "show the plan and change nothing")
+}
+
+// lendFlags lets the global flags stand behind the command too, hidden from its help. Where the command has a flag of that
+// name it keeps it, and where only the letter is taken the long name remains.
+func lendFlags(global, own *pflag.FlagSet) {
+	global.VisitAll(func(f *pflag.Flag) {
+		if own.Lookup(f.Name) != nil {
+			return
+		}
+		lent := *f
+		lent.Hidden = true
+		if f.Shorthand != "" && own.ShorthandLookup(f.Shorthand) != nil {
+			lent.Shorthand = ""
+		}
+		own.AddFlag(&lent)
+	})
+}
+
+// choice is a flag's value out of a few.
+type choice struct {
+	value   *string
+	options []string
+}
+
+// newChoice sets the value to its default. A default from the environment that is none of the options is refused when the
+// flag is looked at: it stands in for the flag.
+func newChoice(value *string, initial string, options ...string) *choice {
+	if !slices.Contains(options, initial) {
+		initial = options[0]
+	}
+	*value = initial
+	return &choice{value, options}
+}
+
+func (c *choice) String() string { return *c.value }
+func (c *choice) Type() string   { return "WHEN" }
+
+func (c *choice) Set(s string) error {
+	if !slices.Contains(c.options, s) {
+		return fmt.Errorf("must be one of %s", strings.Join(c.options, ", "))
+	}
+	*c.value = s
+	return nil
+}
+
+// either is a, or b where a is empty.
+func either(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// envBool reads a switch as docker compose does: what can't be understood is off.
+func envBool(value string) bool {
+	on, _ := strconv.ParseBool(strings.ToLower(value))
+	return on || value == "y" || value == "yes" || value == "on"
+}
+
+func envInt(value string, otherwise int) int {
+	if n, err := strconv.Atoi(value); err == nil {
+		return n
+	}
+	return otherwise
+}

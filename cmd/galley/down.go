@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"galley/compose"
+	"galley/engine"
+)
+
+// takingDown are the flags that stop and down share.
+type takingDown struct {
+	timeout  int
+	waitLock bool
+}
+
+func (t *takingDown) addTo(cmd *cobra.Command) {
+	cmd.Flags().IntVarP(&t.timeout, "timeout", "t", 0, "`SECONDS` that containers get to stop (default: as each says)")
+	cmd.Flags().BoolVar(&t.waitLock, "wait-lock", false, "wait while another process changes the project")
+}
+
+// downCommand takes a project away.
+func (c *cli) downCommand() *cobra.Command {
+	var t takingDown
+	var down engine.Down
+	cmd := &cobra.Command{
+		Use:   "down [flags] [SERVICE...]",
+		Short: "Stop and remove the project's containers and networks",
+		Long: `Stop and remove the project's containers, dependents first, and its networks.
+
+What belongs to the project is known from labels: no readable recipe is needed, only
+the project's name. All that carries the project's label goes, orphans and one-off
+containers too. Volumes stay unless --volumes, images unless --rmi.`,
+		RunE: func(cmd *cobra.Command, services []string) error {
+			return c.takeDown(cmd, &t, services, down)
+		},
+	}
+	t.addTo(cmd)
+	f := cmd.Flags()
+	f.BoolVarP(&down.Volumes, "volumes", "v", false, "remove the project's named and anonymous volumes too")
+	f.Var(newChoice(&down.Images, "", "", "local", "all"), "rmi", "remove images too: local (those made for the project) or all")
+	f.Bool("remove-orphans", true, "")
+	f.Lookup("remove-orphans").Hidden = true // they always go; the flag is there for docker compose's command lines
+	return cmd
+}
+
+// takeDown plans the end of a project, or of some of its services, and carries it out.
+func (c *cli) takeDown(cmd *cobra.Command, t *takingDown, services []string, down engine.Down) error {
+	ctx := cmd.Context()
+	name, err := compose.ProjectName(c.source())
+	if err != nil {
+		return err
+	}
+	if !c.global.dryRun {
+		guard, locks := c.guard(ctx, cmd.Name(), t.waitLock)
+		defer locks.release()
+		if err := guard(name); err != nil {
+			return err
+		}
+	}
+	have, err := c.observe(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer have.engine.Close()
+	if err := c.checkServices(ctx, services, have.state.Containers); err != nil {
+		return err
+	}
+	plan, err := engine.Diff(&compose.Project{Name: name}, have.state, engine.DiffOptions{
+		Services: services, StopTimeout: timeoutFlag(cmd, t.timeout), Down: &down,
+	})
+	if err != nil {
+		return err
+	}
+	if c.global.dryRun {
+		return c.printPlan(plan, "text")
+	}
+	if plan.Empty() {
+		c.ui.say("%s: nothing to do", name)
+		return nil
+	}
+	return c.apply(ctx, have.engine, plan, cmd.Name()+" "+name)
+}
+
+// apply carries a plan out and shows how that is getting on.
+func (c *cli) apply(ctx context.Context, e *engine.Engine, plan *engine.Plan, title string) error {
+	for _, warning := range plan.Warnings {
+		c.ui.warn(warning)
+	}
+	show := c.follow(e, title, len(plan.Steps))
+	err := e.Apply(ctx, plan)
+	show.close()
+	if err != nil && len(show.skipped) > 0 {
+		err = &skippedError{err, show.skipped}
+	}
+	return err
+}
+
+// checkServices refuses services that neither have a container nor stand in the recipe. The recipe is read only for
+// services without a container: else it doesn't matter whether it is readable.
+func (c *cli) checkServices(ctx context.Context, services []string, containers []*engine.Container) error {
+	for _, name := range services {
+		if slices.ContainsFunc(containers, func(have *engine.Container) bool { return have.Service == name }) {
+			continue
+		}
+		project, _, err := compose.Load(ctx, c.source())
+		switch {
+		case err != nil:
+			return errors.Join(noSuchService(name), fmt.Errorf("reading the recipe: %w", err))
+		case !project.Knows(name):
+			return noSuchService(name)
+		}
+	}
+	return nil
+}

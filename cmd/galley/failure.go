@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"galley/bosh"
+	"galley/compose"
+	"galley/engine"
+)
+
+// report prints why a command failed: every failure once, root causes only, each with its way out.
+func (c *cli) report(ctx context.Context, err error) {
+	if is[statusError](err) {
+		return
+	}
+	seen := map[string]bool{}
+	for _, f := range failures(err) {
+		if seen[f.text] {
+			continue // one Engine that went away fails many steps
+		}
+		seen[f.text] = true
+		f.print(c.ui)
+	}
+}
+
+// failure is one thing that went wrong, ready to be printed.
+type failure struct {
+	text, hint string
+	// logs are the last lines of the container that failed.
+	logs []string
+	// finding marks what check would say of the recipe; note is no failure but belongs to the report.
+	finding *compose.Diagnostic
+	note    bool
+}
+
+func (f failure) print(u *ui) {
+	switch {
+	case f.note:
+		u.note(f.text)
+		return
+	case f.finding != nil && f.finding.Severity == compose.Warning:
+		u.warn(f.text)
+	case len(f.logs) > 0:
+		u.fail(f.text + "\nits last lines:\n| " + strings.Join(f.logs, "\n| "))
+	default:
+		u.fail(f.text)
+	}
+	u.hint(f.hint)
+}
+
+// failures takes an error apart into what is worth a line of its own.
+func failures(err error) []failure {
+	switch e := err.(type) {
+	case *compose.InvalidError:
+		return findings(e.Diagnostics)
+	case *engine.RolledBackError:
+		return rolledBack(e)
+	case *engine.StepError:
+		return []failure{stepFailure(e)}
+	case *skippedError:
+		return append(failures(e.err), failure{text: "skipped because of it: " + skippedWords(e.skipped), note: true})
+	case interface{ Unwrap() []error }:
+		var all []failure
+		for _, one := range e.Unwrap() {
+			all = append(all, failures(one)...)
+		}
+		return all
+	}
+	if wrapped := errors.Unwrap(err); is[*compose.InvalidError](err) && wrapped != nil {
+		return failures(wrapped)
+	}
+	return []failure{{text: words(err), hint: hintFor(err)}}
+}
+
+// findings are the errors and warnings of an invalid recipe.
+func findings(diagnostics []compose.Diagnostic) []failure {
+	var all []failure
+	for _, d := range diagnostics {
+		if d.Severity != compose.Note {
+			all = append(all, failure{text: located(d), hint: d.Hint, finding: &d})
+		}
+	}
+	return all
+}
+
+// located is a finding without its severity, which the caller prints in front: "file:line:col: message [code]".
+func located(d compose.Diagnostic) string {
+	text := fmt.Sprintf("%s [%s]", d.Message, d.Code)
+	if p := d.Position(); p != "" {
+		return p + ": " + text
+	}
+	return text
+}
+
+func rolledBack(e *engine.RolledBackError) []failure {
+	all := failures(e.Err)
+	names := strings.Join(e.Services, ", ")
+	if e.Restore == nil {
+		return append(all, failure{text: "put back to what ran before: " + names, note: true})
+	}
+	all = append(all, failure{text: "putting back what ran before failed too: " + names})
+	return append(all, failures(e.Restore)...)
+}
+
+// stepFailure puts a failed step into words: the service, what was being done, and the Engine's own words.
+func stepFailure(e *engine.StepError) failure {
+	f := failure{hint: hintFor(e.Err), logs: e.Logs}
+	var unhealthy *engine.UnhealthyError
+	target := e.Step.Action.Target()
+	switch {
+	case is[*engine.UnreachableError](e.Err):
+		f.text, f.logs = words(e.Err), nil
+	case errors.As(e.Err, &unhealthy):
+		f.text = fmt.Sprintf("%s (container %s)", unhealthy, unhealthy.Container)
+	case is[*engine.ImageError](e.Err):
+		f.text = words(e.Err)
+	default:
+		f.text = fmt.Sprintf("%s %s: %s", wordsOf(e.Step.Action.Verb()).doing, target, words(e.Err))
+	}
+	if target.Service != "" && unhealthy == nil && !is[*engine.UnreachableError](e.Err) {
+		f.text = fmt.Sprintf("service %q: %s", target.Service, f.text)
+	}
+	return f
+}
+
+// skippedWords names what was skipped, by resource: with a container's creation, its start is skipped too.
+func skippedWords(steps []*engine.Step) string {
+	var names []string
+	for _, s := range steps {
+		if name := s.Action.Target().String(); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	const most = 10
+	if len(names) > most {
+		names = append(names[:most], fmt.Sprintf("and %d more", len(names)-most))
+	}
+	return strings.Join(names, ", ")
+}
+
+// words is an error's text without the client's own preamble to what the Engine said.
+func words(err error) string {
+	return strings.ReplaceAll(err.Error(), "Error response from daemon: ", "")
+}
+
+// hintFor is the way out of a failure, where one is known.
+func hintFor(err error) string {
+	var image *engine.ImageError
+	var unreachable *engine.UnreachableError
+	var old *engine.TooOldError
+	var usage *usageError
+	switch {
+	case errors.As(err, &usage):
+		return usage.hint
+	case errors.As(err, &unreachable):
+		return unreachableHint(unreachable)
+	case errors.As(err, &image):
+		return image.Hint
+	case errors.As(err, &old) && old.Attribute == "galley":
+		return "galley drives Docker Engine 20.10 and newer"
+	case errors.As(err, &old):
+		return "take the attribute out of the recipe, or bring the engine up to date"
+	case is[*bosh.HeldError](err):
+		return "--wait-lock waits until it is given back"
+	}
+	return ""
+}
+
+func unreachableHint(e *engine.UnreachableError) string {
+	switch text := e.Err.Error(); {
+	case strings.Contains(text, "permission denied"):
+		return "this user may not talk to the engine: use root, or a member of the socket's group"
+	case strings.Contains(text, "no answer within"), strings.Contains(text, "in time"):
+		return "the engine hangs or is overloaded: see dockerd's log"
+	}
+	return "is dockerd running? --host or DOCKER_HOST says where"
+}

@@ -1,0 +1,51 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// exitCodesHelp is the help topic on exit codes.
+func exitCodesHelp() *cobra.Command {
+	return &cobra.Command{
+		Use:   "exit-codes",
+		Short: "What the exit codes mean",
+		Long: `Exit codes:
+
+  0    done; with plan --detailed-exitcode: nothing is to be done
+  1    failed, for a reason that has no code of its own
+  2    the command line is wrong
+  3    the recipe is invalid
+  4    changes are pending (plan --detailed-exitcode)
+  5    an image is not there and can't be pulled
+  6    a service did not get healthy, or did not complete
+  7    the engine can't be reached, does not answer, or is too old
+  8    another process is changing the project
+  130  interrupted by SIGINT, 143 by SIGTERM
+
+When several things went wrong, one code is returned: of those that apply the first of 130, 2, 3, 8, 7, 5, 6, 1.
+up --exit-code-from SERVICE returns that service's own exit code.`,
+	}
+}
+
+// environmentHelp is the help topic on environment variables.
+func environmentHelp() *cobra.Command {
+	return &cobra.Command{
+		Use:   "environment",
+		Short: "The environment variables that count",
+		Long: `Environment variables, where no flag says otherwise:
+
+  COMPOSE_FILE                  the recipe's files, separated by COMPOSE_PATH_SEPARATOR (default ":")
+  COMPOSE_PROJECT_NAME          the project's name
+  COMPOSE_PROFILES              the active profiles, separated by commas
+  COMPOSE_ENV_FILES             files for interpolation, separated by commas
+  COMPOSE_DISABLE_ENV_FILE      do not read .env
+  COMPOSE_ANSI                  --ansi
+  COMPOSE_PROGRESS              --progress
+  COMPOSE_PARALLEL_LIMIT        --parallel
+  COMPOSE_COMPATIBILITY         --compatibility
+  COMPOSE_REMOVE_ORPHANS        --remove-orphans of plan and up
+  DOCKER_HOST                   the Engine's address
+  DOCKER_TLS_VERIFY, DOCKER_CERT_PATH, DOCKER_API_VERSION
+                                as the docker client reads them
+  NO_COLOR                      no colours
+  GALLEY_RUN_DIR                directory of the locks (default: /run/galley for root, else the user's runtime directory)`,
+	}
+}

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"galley/engine"
+)
+
+// progress shows how a plan's walk is getting on. Its methods are called from one goroutine.
+type progress interface {
+	// event takes what the walk tells.
+	event(engine.Event)
+	// close ends the show, so that other things may be printed.
+	close()
+}
+
+// follow has the walk's events shown, and gathers what was skipped for the report. The title is the command and the
+// project, total the number of steps, 0 if it isn't known.
+func (c *cli) follow(e *engine.Engine, title string, total int) *follower {
+	f := &follower{ui: c.ui}
+	switch {
+	case c.ui.json:
+		f.show = jsonProgress{c.ui}
+	case c.ui.quiet:
+		f.show = quietProgress{c.ui}
+	case c.ui.live:
+		f.show = newLive(c.ui, terminalSize(c.err), title, total)
+	default:
+		f.show = plainProgress{c.ui}
+	}
+	e.Notify = f.event
+	return f
+}
+
+// follower stands between the walk and the show.
+type follower struct {
+	ui      *ui
+	show    progress
+	skipped []*engine.Step
+}
+
+func (f *follower) event(e engine.Event) {
+	if e.Kind == engine.Skipped {
+		f.skipped = append(f.skipped, e.Step)
+	}
+	f.show.event(e)
+}
+
+// close ends the show and names what was skipped because of a failure.
+func (f *follower) close() {
+	f.show.close()
+}
+
+// wording is how a verb reads while it is carried out, and after.
+type wording struct {
+	doing, done string
+}
+
+func wordsOf(v engine.Verb) wording {
+	switch v {
+	case engine.VerbStop:
+		return wording{"stopping", "stopped"}
+	case engine.VerbAwait:
+		return wording{"waiting for", "ready"}
+	case engine.VerbPull, engine.VerbStart, engine.VerbRestart, engine.VerbConnect, engine.VerbDisconnect:
+		return wording{string(v) + "ing", string(v) + "ed"}
+	}
+	// create, remove, rename
+	return wording{string(v[:len(v)-1]) + "ing", string(v) + "d"}
+}
+
+// plainProgress prints a line for each step that has ended.
+type plainProgress struct {
+	ui *ui
+}
+
+func (p plainProgress) event(e engine.Event) {
+	target := e.Step.Action.Target()
+	state := wordsOf(e.Step.Action.Verb()).done
+	switch e.Kind {
+	case engine.Warned:
+		p.ui.warn(fmt.Sprintf("%s: %s", target, e.Detail))
+		return
+	case engine.Failed:
+		state = "failed"
+	case engine.Done:
+	default:
+		return
+	}
+	p.ui.say(" %-9s %s  %s  %s", target.Kind, target.Name, state, seconds(e.Took))
+}
+
+func (plainProgress) close() {}
+
+// quietProgress shows warnings alone.
+type quietProgress struct {
+	ui *ui
+}
+
+func (q quietProgress) event(e engine.Event) {
+	if e.Kind == engine.Warned {
+		q.ui.warn(fmt.Sprintf("%s: %s", e.Step.Action.Target(), e.Detail))
+	}
+}
+
+func (quietProgress) close() {}
+
+// jsonProgress prints each event as an object.
+type jsonProgress struct {
+	ui *ui
+}
+
+// eventObject is an event as --progress json prints it. The fields are stable.
+type eventObject struct {
+	Event   engine.EventKind `json:"event"`
+	Step    int              `json:"step"`
+	Action  engine.Verb      `json:"action"`
+	Kind    engine.Kind      `json:"kind"`
+	Name    string           `json:"name"`
+	Service string           `json:"service,omitempty"`
+	// Seconds is how long the step took, with done and failed.
+	Seconds float64 `json:"seconds,omitempty"`
+	Detail  string  `json:"detail,omitempty"`
+	Error   string  `json:"error,omitempty"`
+}
+
+func (p jsonProgress) event(e engine.Event) {
+	target := e.Step.Action.Target()
+	o := eventObject{
+		Event:   e.Kind,
+		Step:    e.Index,
+		Action:  e.Step.Action.Verb(),
+		Kind:    target.Kind,
+		Name:    target.Name,
+		Service: target.Service,
+		Seconds: e.Took.Round(time.Millisecond).Seconds(),
+		Detail:  e.Detail,
+	}
+	if e.Err != nil {
+		o.Error = words(e.Err)
+	}
+	p.ui.mu.Lock()
+	defer p.ui.mu.Unlock()
+	p.ui.object(o)
+}
+
+func (jsonProgress) close() {}
+
+// seconds prints a duration as people read it beside a step.
+func seconds(d time.Duration) string {
+	if d < 100*time.Second {
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	}
+	return d.Round(time.Second).String()
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"galley/bosh"
+	"galley/compose"
+	"galley/engine"
+)
+
+// source is where the recipe is, as the global flags say.
+func (c *cli) source() compose.Source {
+	g := c.global
+	return compose.Source{
+		Files:         g.files,
+		Stdin:         c.standardInput(),
+		Dir:           c.dir,
+		ProjectDir:    g.projectDir,
+		Name:          g.projectName,
+		Profiles:      g.profiles,
+		EnvFiles:      g.envFiles,
+		Environ:       c.environ,
+		Recipe:        g.recipe,
+		Compatibility: g.compatibility,
+	}
+}
+
+// standardInput is read once and handed out as often as it is asked for: the name and the recipe are read side by side.
+func (c *cli) standardInput() io.Reader {
+	if !slices.Contains(c.global.files, "-") && c.getenv("COMPOSE_FILE") != "-" {
+		return nil
+	}
+	if !c.stdinIsRead {
+		// A broken standard input shows as a broken recipe.
+		c.stdinText, _ = io.ReadAll(c.stdin)
+		c.stdinIsRead = true
+	}
+	return bytes.NewReader(c.stdinText)
+}
+
+// load reads the recipe and prints its warnings.
+func (c *cli) load(ctx context.Context) (*compose.Project, error) {
+	project, diagnostics, err := compose.Load(ctx, c.source())
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range diagnostics {
+		if d.Severity == compose.Warning {
+			c.ui.warn(located(d))
+			c.ui.hint(d.Hint)
+		}
+	}
+	return project, nil
+}
+
+// connect reaches the Engine.
+func (c *cli) connect(ctx context.Context) (*engine.Engine, error) {
+	return engine.Connect(ctx, engine.Options{
+		Host:     c.global.host,
+		Version:  c.version,
+		Parallel: c.global.parallel,
+	})
+}
+
+// survey is the recipe beside what the Engine has: all that a plan is made of.
+type survey struct {
+	project *compose.Project
+	observed
+}
+
+// observed is a connected Engine and what it has of a project.
+type observed struct {
+	engine *engine.Engine
+	state  *engine.State
+}
+
+func (c *cli) observe(ctx context.Context, project string) (observed, error) {
+	e, err := c.connect(ctx)
+	if err != nil {
+		return observed{}, err
+	}
+	state, err := e.State(ctx, project)
+	if err != nil {
+		e.Close()
+		return observed{}, err
+	}
+	return observed{e, state}, nil
+}
+
+// survey reads the recipe and asks the Engine at the same time: either takes about as long as the other. An invalid recipe
+// is reported whatever the Engine says. guard is called with the project's name before the Engine is asked.
+func (c *cli) survey(ctx context.Context, guard func(project string) error) (*survey, error) {
+	name, err := compose.ProjectName(c.source())
+	if err != nil {
+		return c.surveyLate(ctx, guard)
+	}
+	if err := guard(name); err != nil {
+		return nil, err
+	}
+	type answer struct {
+		observed
+		err error
+	}
+	asking, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answers := make(chan answer, 1)
+	go func() {
+		o, err := c.observe(asking, name)
+		answers <- answer{o, err}
+	}()
+	project, err := c.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a := <-answers
+	if a.err != nil {
+		return nil, a.err
+	}
+	if project.Name == name {
+		return &survey{project, a.observed}, nil
+	}
+	if err := guard(project.Name); err != nil {
+		return nil, err
+	}
+	a.state, err = a.engine.State(ctx, project.Name)
+	return &survey{project, a.observed}, err
+}
+
+// surveyLate asks the Engine after the recipe was read, since only the recipe knows the project's name.
+func (c *cli) surveyLate(ctx context.Context, guard func(project string) error) (*survey, error) {
+	project, err := c.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := guard(project.Name); err != nil {
+		return nil, err
+	}
+	o, err := c.observe(ctx, project.Name)
+	return &survey{project, o}, err
+}
+
+// unguarded is the guard of what changes nothing.
+func unguarded(string) error { return nil }
+
+// locks are those that a command holds, given back together.
+type locks struct {
+	held []*bosh.Lock
+}
+
+// guard returns the guard of a command that changes a project: nobody else may change it at the same time. With wait the
+// command waits for its turn.
+func (c *cli) guard(ctx context.Context, command string, wait bool) (func(project string) error, *locks) {
+	var l locks
+	return func(project string) error {
+		lock, err := bosh.Acquire(ctx, c.lockPath(project), "galley "+command, wait)
+		if err == nil {
+			l.held = append(l.held, lock)
+		}
+		return err
+	}, &l
+}
+
+// release gives the locks back; more than once does no harm.
+func (l *locks) release() {
+	for _, lock := range l.held {
+		// The kernel gives a lock back with its file in any case.
+		_ = lock.Release()
+	}
+	l.held = nil
+}
+
+// lockPath names the lock of a project on an Engine: projects of one name on two Engines are two.
+func (c *cli) lockPath(project string) string {
+	paths := bosh.UserPaths(os.Getuid(), c.getenv)
+	if dir := c.getenv("GALLEY_RUN_DIR"); dir != "" {
+		paths.Run = filepath.Clean(dir)
+	}
+	if host := either(c.global.host, c.getenv("DOCKER_HOST")); host != "" {
+		sum := fnv.New64a()
+		io.WriteString(sum, host)
+		project = fmt.Sprintf("%s@%x", project, sum.Sum64())
+	}
+	return paths.Lock(project)
+}

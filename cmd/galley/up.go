@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"galley/engine"
+)
+
+// upFlags are the flags of up.
+type upFlags struct {
+	selection
+	detach, wait, quietPull, waitLock, noRollback bool
+	waitTimeout                                   int
+	// build and accepted are there for command lines written for docker compose.
+	build, accepted bool
+	attachFlags
+}
+
+// upCommand brings the Engine to what the recipe says.
+func (c *cli) upCommand() *cobra.Command {
+	var u upFlags
+	cmd := &cobra.Command{
+		Use:   "up [flags] [SERVICE...]",
+		Short: "Bring the Engine to what the recipe says",
+		Long: `Bring the Engine to what the recipe says: create what is missing, replace what
+differs, start what does not run, in the order that the recipe asks for. What is as
+wanted is left alone. The services named are brought up together with what they
+need; without names, all are.
+
+Without --detach or --wait the containers' logs are followed. Interrupted then, up
+stops the containers; interrupted again it returns at once. Interrupted while it
+changes something, it finishes the steps under way, says what it left, and ends.
+
+A service whose update fails is put back to what ran before, unless --no-rollback.`,
+		ValidArgsFunction: c.completeServices,
+		RunE: func(cmd *cobra.Command, services []string) error {
+			opts, err := u.options(cmd, services)
+			if err != nil {
+				return err
+			}
+			return c.up(cmd.Context(), &u, opts)
+		},
+	}
+	u.addTo(cmd.Flags(), c)
+	return cmd
+}
+
+func (u *upFlags) addTo(f *pflag.FlagSet, c *cli) {
+	u.selection.addTo(f, c)
+	u.attachFlags.addTo(f)
+	f.BoolVarP(&u.detach, "detach", "d", false, "return when the containers are started")
+	f.BoolVar(&u.wait, "wait", false, "return when all services are healthy, running, or completed; implies --detach")
+	f.IntVar(&u.waitTimeout, "wait-timeout", 0, "`SECONDS` that --wait waits at most (default: for ever)")
+	f.BoolVar(&u.quietPull, "quiet-pull", false, "pull without showing progress")
+	f.BoolVar(&u.waitLock, "wait-lock", false, "wait while another process changes the project")
+	f.BoolVar(&u.noRollback, "no-rollback", false, "leave a service whose update failed as it is")
+	f.BoolVar(&u.build, "build", false, "")
+	f.BoolVar(&u.accepted, "no-build", false, "")
+	f.BoolVarP(&u.accepted, "yes", "y", false, "")
+	f.BoolVar(&u.accepted, "menu", false, "")
+	for _, name := range []string{"build", "no-build", "yes", "menu"} {
+		f.Lookup(name).Hidden = true
+	}
+}
+
+// options checks the flags against each other and gives them as the engine takes them.
+func (u *upFlags) options(cmd *cobra.Command, services []string) (engine.DiffOptions, error) {
+	opts, err := u.selection.options(cmd, services)
+	if err != nil {
+		return opts, err
+	}
+	u.detach = u.detach || u.wait
+	switch {
+	case u.build:
+		return opts, &usageError{err: errors.New("--build: galley runs images and never builds them")}
+	case u.wait && u.noStart:
+		return opts, contradiction("--wait", "--no-start")
+	case u.detach && u.ends():
+		return opts, contradiction("--detach", u.endsBy())
+	case u.waitTimeout < 0:
+		return opts, &usageError{err: fmt.Errorf("--wait-timeout %d: must not be negative", u.waitTimeout)}
+	}
+	opts.Wait, opts.NoRollback = u.wait, u.noRollback
+	opts.WaitTimeout = time.Duration(u.waitTimeout) * time.Second
+	return opts, nil
+}
+
+// up surveys, converges, and follows the logs unless it is to return.
+func (c *cli) up(ctx context.Context, u *upFlags, opts engine.DiffOptions) error {
+	guard, locks := c.guard(ctx, "up", u.waitLock)
+	defer locks.release()
+	if c.global.dryRun {
+		guard = unguarded
+	}
+	s, err := c.survey(ctx, guard)
+	if err != nil {
+		return err
+	}
+	defer s.engine.Close()
+	if err := u.check(s.project, append(opts.Services, u.exitCodeFrom...)); err != nil {
+		return err
+	}
+	if c.global.dryRun {
+		_, err := c.showPlan(ctx, s, opts, "text")
+		return err
+	}
+	began := time.Now()
+	if err := c.converge(ctx, s, opts, u.quietPull); err != nil {
+		return err
+	}
+	locks.release()
+	if u.detach || u.noStart {
+		return nil
+	}
+	return c.attach(ctx, s, &u.attachFlags, opts, began)
+}
+
+// converge brings the Engine to what is wanted and shows how that is getting on.
+func (c *cli) converge(ctx context.Context, s *survey, opts engine.DiffOptions, quietPull bool) error {
+	show := c.follow(s.engine, "up "+s.project.Name, c.steps(s, opts))
+	if quietPull {
+		s.engine.Notify = withoutProgress(show.event)
+	}
+	plan, err := s.engine.Converge(ctx, s.project, s.state, opts)
+	show.close()
+	if plan != nil {
+		for _, warning := range plan.Warnings {
+			c.ui.warn(warning)
+		}
+		if plan.Empty() && err == nil {
+			c.ui.say("%s: nothing to do", s.project.Name)
+		}
+	}
+	if err != nil && len(show.skipped) > 0 {
+		err = &skippedError{err, show.skipped}
+	}
+	return err
+}
+
+// steps is how many steps there will be, for a counter on a terminal; else nobody asks.
+func (c *cli) steps(s *survey, opts engine.DiffOptions) int {
+	if !c.ui.live {
+		return 0
+	}
+	plan, err := engine.Diff(s.project, s.state, opts)
+	if err != nil {
+		return 0 // Converge will say so
+	}
+	return len(plan.Steps)
+}
+
+// withoutProgress leaves out how far the steps under way have got.
+func withoutProgress(notify func(engine.Event)) func(engine.Event) {
+	return func(e engine.Event) {
+		if e.Kind != engine.Progress {
+			notify(e)
+		}
+	}
+}
+
+// skippedError is a failure with the steps that were skipped because of it.
+type skippedError struct {
+	err     error
+	skipped []*engine.Step
+}
+
+func (e *skippedError) Error() string { return e.err.Error() }
+func (e *skippedError) Unwrap() error { return e.err }
