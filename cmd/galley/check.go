@@ -118,7 +118,7 @@ func (c *cli) judge(ctx context.Context) (verdict, error) {
 	case errors.As(err, &invalid):
 		v.findings = invalid.Diagnostics
 	case err != nil:
-		return v, err
+		return v, &recipeError{err}
 	}
 	v.name = c.nameOf(v)
 	return v, nil

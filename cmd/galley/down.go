@@ -62,11 +62,15 @@ func (c *cli) takeDown(cmd *cobra.Command, t *takingDown, services []string, dow
 			return err
 		}
 	}
+	unread := c.readAside(ctx)
 	have, err := c.observe(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer have.engine.Close()
+	if err := <-unread; err != nil {
+		c.ui.warn(fmt.Sprintf("the recipe can't be read; going by the labels of project %q: %s", name, oneLine(err)))
+	}
 	if err := c.checkServices(ctx, services, have.state.Containers); err != nil {
 		return err
 	}
@@ -98,6 +102,31 @@ func (c *cli) apply(ctx context.Context, e *engine.Engine, plan *engine.Plan, ti
 		err = &skippedError{err, show.skipped}
 	}
 	return err
+}
+
+// readAside reads the recipe while other things go on and says what is wrong with it. Only where the recipe may be where the
+// project's name comes from does it matter.
+func (c *cli) readAside(ctx context.Context) <-chan error {
+	unread := make(chan error, 1)
+	if c.global.projectName != "" || c.getenv("COMPOSE_PROJECT_NAME") != "" {
+		unread <- nil
+		return unread
+	}
+	source := c.source()
+	go func() {
+		_, _, err := compose.Load(ctx, source)
+		unread <- err
+	}()
+	return unread
+}
+
+// oneLine is the first line of what is wrong, and how much more there is.
+func oneLine(err error) string {
+	all := failures(err)
+	if len(all) == 1 {
+		return all[0].text
+	}
+	return fmt.Sprintf("%s, and %d more", all[0].text, len(all)-1)
 }
 
 // checkServices refuses services that neither have a container nor stand in the recipe. The recipe is read only for

@@ -33,6 +33,14 @@ type usageError struct {
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
+// recipeError says that there is no recipe to work with: it is invalid, or it can't be found or read.
+type recipeError struct {
+	err error
+}
+
+func (e *recipeError) Error() string { return e.err.Error() }
+func (e *recipeError) Unwrap() error { return e.err }
+
 // statusError ends the process with a code of its own, silently: all that is to be said was said.
 type statusError int
 
@@ -62,7 +70,7 @@ func exitCode(ctx context.Context, err error) int {
 		return int(status)
 	case is[*usageError](err):
 		return exitUsage
-	case is[*compose.InvalidError](err):
+	case is[*recipeError](err), is[*compose.InvalidError](err):
 		return exitInvalid
 	case is[*bosh.HeldError](err):
 		return exitLocked

@@ -57,6 +57,8 @@ func failures(err error) []failure {
 	switch e := err.(type) {
 	case *compose.InvalidError:
 		return findings(e.Diagnostics)
+	case *recipeError:
+		return failures(e.err)
 	case *engine.RolledBackError:
 		return rolledBack(e)
 	case *engine.StepError:
@@ -69,9 +71,6 @@ func failures(err error) []failure {
 			all = append(all, failures(one)...)
 		}
 		return all
-	}
-	if wrapped := errors.Unwrap(err); is[*compose.InvalidError](err) && wrapped != nil {
-		return failures(wrapped)
 	}
 	return []failure{{text: words(err), hint: hintFor(err)}}
 }
@@ -142,9 +141,15 @@ func skippedWords(steps []*engine.Step) string {
 	return strings.Join(names, ", ")
 }
 
-// words is an error's text without the client's own preamble to what the Engine said.
+// words is an error's text without what the docker client puts around the Engine's own words.
 func words(err error) string {
-	return strings.ReplaceAll(err.Error(), "Error response from daemon: ", "")
+	text := err.Error()
+	var unreachable *engine.UnreachableError
+	if errors.As(err, &unreachable) {
+		const silence = "Cannot connect to the Docker daemon at %s. Is the docker daemon running?"
+		text = strings.Replace(text, fmt.Sprintf(silence, unreachable.Host), "nothing answers there", 1)
+	}
+	return strings.ReplaceAll(text, "Error response from daemon: ", "")
 }
 
 // hintFor is the way out of a failure, where one is known.

@@ -12,7 +12,7 @@ func exitCodesHelp() *cobra.Command {
   0    done; with plan --detailed-exitcode: nothing is to be done
   1    failed, for a reason that has no code of its own
   2    the command line is wrong
-  3    the recipe is invalid
+  3    the recipe is invalid, or can't be found or read
   4    changes are pending (plan --detailed-exitcode)
   5    an image is not there and can't be pulled
   6    a service did not get healthy, or did not complete

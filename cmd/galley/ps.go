@@ -88,6 +88,12 @@ func (c *cli) ps(cmd *cobra.Command, p *psFlags, services []string) error {
 	if err := c.checkServices(ctx, services, all); err != nil {
 		return err
 	}
+	if len(all) == 0 {
+		// Perhaps this is not the directory that was meant.
+		if err := <-c.readAside(ctx); err != nil {
+			c.ui.warn(fmt.Sprintf("the recipe can't be read; going by the labels of project %q: %s", name, oneLine(err)))
+		}
+	}
 	shown := slices.DeleteFunc(all, func(have *engine.Container) bool { return !p.shows(have, services) })
 	if !p.orphans {
 		project, err := c.load(ctx)

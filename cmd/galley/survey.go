@@ -49,7 +49,7 @@ func (c *cli) standardInput() io.Reader {
 func (c *cli) load(ctx context.Context) (*compose.Project, error) {
 	project, diagnostics, err := compose.Load(ctx, c.source())
 	if err != nil {
-		return nil, err
+		return nil, &recipeError{err}
 	}
 	for _, d := range diagnostics {
 		if d.Severity == compose.Warning {
