@@ -80,6 +80,8 @@ type Service struct {
 	Needs []Need
 	// Update is what deploy.update_config says of replacing this service's containers.
 	Update Update
+	// NoEarlyProbes leaves it to the Engine alone to find out that a container became healthy (x-galley: early_probes).
+	NoEarlyProbes bool
 	// Fields are the digests of all that makes a container of this service what it is, by recipe attribute
 	// ("image", "environment.LOG_LEVEL"); a plan's reasons come from comparing them. Values are never in it.
 	Fields map[string]string

@@ -30,6 +30,8 @@ type awaitContainer struct {
 	within time.Duration
 	// steady is how long a container without a healthcheck must have been running.
 	steady time.Duration
+	// early: where the Engine would probe late, the healthcheck's own test is run early and often.
+	early bool
 }
 
 func (awaitContainer) Verb() Verb { return VerbAwait }
@@ -44,6 +46,8 @@ func (a awaitContainer) do(ctx context.Context, r *run) error {
 	id := r.id(a.ref)
 	woken, done := r.watch.on(ctx, id)
 	defer done()
+	probe := &probe{run: r, id: id}
+	defer probe.stop()
 	for last := ""; ; {
 		c, err := r.inspect(ctx, id)
 		passed, state := a.judge(c, err)
@@ -57,6 +61,9 @@ func (a awaitContainer) do(ctx context.Context, r *run) error {
 		if c.State != nil {
 			last = describe(c.State)
 		}
+		if a.early && !passed {
+			probe.begin(ctx, c)
+		}
 		var steady <-chan time.Time
 		if passed {
 			steady = time.After(rest)
@@ -64,6 +71,8 @@ func (a awaitContainer) do(ctx context.Context, r *run) error {
 		select {
 		case <-woken:
 		case <-steady:
+		case <-probe.succeeded:
+			return nil
 		case <-ctx.Done():
 			if errors.Is(context.Cause(ctx), errTooLate) {
 				return a.unhealthy(fmt.Sprintf("%s after %s", last, a.within))

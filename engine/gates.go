@@ -78,6 +78,7 @@ func (d *differ) await(p *servicePlan, r *replica, g gate, why string) *node {
 			subject: subject{r.ref, p.spec.Name},
 			gate:    g,
 			within:  d.opts.WaitTimeout,
+			early:   !p.spec.NoEarlyProbes,
 		}, why, r.started)
 	}
 	return r.awaits[g]

@@ -55,6 +55,7 @@ func tests() map[string]func(*testing.T, *suite) {
 		"what a crash left between stop and start is finished":          testCrashLeftover,
 		"several networks are attached with aliases":                    testSeveralNetworks,
 		"a command that is cleared leaves the entrypoint":               testClearedCommand,
+		"a late healthcheck is probed early":                            testEarlyProbes,
 		"logs come in lines with their stream":                          testLogs,
 	}
 }
@@ -580,5 +581,19 @@ func testLogs(t *testing.T, s *suite) {
 	}
 	if !slices.Equal(out, []string{"one"}) || !slices.Equal(err, []string{"two"}) {
 		t.Errorf("got stdout %q and stderr %q, want one and two", out, err)
+	}
+}
+
+func testEarlyProbes(t *testing.T, s *suite) {
+	// The Engine would look for the first time after an hour.
+	late := func(s *compose.Service) { s.Config.Healthcheck.Interval = time.Hour }
+	p := s.recipe(
+		svc("db", sh("sleep 1; echo > /ready; sleep infinity"), checked("test -f /ready"), late),
+		svc("web", waits("db", compose.Healthy)),
+	)
+	s.mustUp(t, p, engine.DiffOptions{})
+	s.expect(t, map[string]string{"db-1": "running", "web-1": "running"})
+	if health := s.inspect(t, "db-1").State.Health.Status; health != container.Starting {
+		t.Errorf("the engine says %s, though it can't have looked yet", health)
 	}
 }
