@@ -21,7 +21,13 @@ func Busybox(ctx context.Context, log io.Writer) (Image, error) {
 	return image, addBusybox(ctx, &image.Root, log)
 }
 
-const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+const (
+	searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+	passwd = "root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33:www-data:/var/www:/bin/false\n" +
+		"nobody:x:65534:65534:nobody:/:/bin/false\n"
+	group = "root:x:0:\nwww-data:x:33:\nnogroup:x:65534:\n"
+)
 
 // addBusybox adds the programs and what any root file system has.
 func addBusybox(ctx context.Context, root *Rootfs, log io.Writer) error {
@@ -44,8 +50,9 @@ func addBusybox(ctx context.Context, root *Rootfs, log io.Writer) error {
 	root.Dir("/tmp", 0o777|os.ModeSticky, 0)
 	root.Dir("/var/tmp", 0o777|os.ModeSticky, 0)
 	root.Dir("/root", 0o700, 0)
-	root.File("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33:www-data:/var/www:/bin/false\nnobody:x:65534:65534:nobody:/:/bin/false\n")
-	root.File("/etc/group", "root:x:0:\nwww-data:x:33:\nnogroup:x:65534:\n")
+	root.Dir("/run", 0o755, 0)
+	root.File("/etc/passwd", passwd)
+	root.File("/etc/group", group)
 	root.File("/etc/nsswitch.conf", "hosts: files dns\n")
 	return nil
 }

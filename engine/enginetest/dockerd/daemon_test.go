@@ -76,13 +76,20 @@ func said(t *testing.T, d *Daemon, id string) string {
 	case err := <-failed:
 		t.Fatal(err)
 	}
-	logs, err := d.Client().ContainerLogs(t.Context(), id, container.LogsOptions{ShowStdout: true, ShowStderr: true})
+	return logs(t, d, id)
+}
+
+// logs returns what a container has written until now.
+func logs(t *testing.T, d *Daemon, id string) string {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	stream, err := d.Client().ContainerLogs(ctx, id, container.LogsOptions{ShowStdout: true, ShowStderr: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer logs.Close()
+	defer stream.Close()
 	var out strings.Builder
-	if _, err := stdcopy.StdCopy(&out, &out, logs); err != nil {
+	if _, err := stdcopy.StdCopy(&out, &out, stream); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()

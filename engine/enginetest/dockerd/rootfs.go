@@ -87,13 +87,18 @@ func (r *Rootfs) Tree(root, name string) error {
 	})
 }
 
-// Program adds the program (or library) NAME of the unpacked packages under root, with the loader and all the libraries
+// Program adds the program (or plug-in) NAME of the unpacked packages under root, with the loader and all the libraries
 // that it needs: what ldd finds, but without running it and without the machine's own libraries.
 func (r *Rootfs) Program(root, name string) error {
 	source, err := filepath.EvalSymlinks(filepath.Join(root, name))
 	if err != nil {
 		return fmt.Errorf("copying a program: %w", err)
 	}
+	return r.program(root, name, source)
+}
+
+// program adds the file at source under this name, and what it needs.
+func (r *Rootfs) program(root, name, source string) error {
 	if err := r.Copy(name, source); err != nil {
 		return err
 	}
@@ -114,15 +119,12 @@ func (r *Rootfs) Program(root, name string) error {
 		if err != nil {
 			return fmt.Errorf("finding what %q needs: %w", name, err)
 		}
-		// One folder of those that the loader searches without a cache, see ld.so(8).
+		// One folder, of those that the loader searches without a cache: see ld.so(8).
 		place := path.Join("/lib", filepath.Base(filepath.Dir(where)), library)
 		if _, there := r.entries[place[1:]]; there {
 			continue
 		}
-		if err := r.Program(root, strings.TrimPrefix(where, root)); err != nil {
-			return err
-		}
-		if err := r.Copy(place, where); err != nil {
+		if err := r.program(root, place, where); err != nil {
 			return err
 		}
 	}

@@ -52,6 +52,9 @@ Acquire::Retries "3";
 			return nil, fmt.Errorf("preparing apt: %w", err)
 		}
 	}
+	if lists, err := filepath.Glob(filepath.Join(dir, "lists/*Packages*")); err == nil && len(lists) > 0 {
+		return s, nil
+	}
 	return s, s.update(ctx)
 }
 
@@ -103,10 +106,14 @@ func (s *suite) unpack(ctx context.Context, root string, packages ...string) err
 		return fmt.Errorf("fetching packages: %w", err)
 	}
 	defer os.RemoveAll(debs)
-	cmd := exec.CommandContext(ctx, "apt-get", append([]string{"-qq", "download"}, packages...)...)
-	cmd.Env, cmd.Dir = s.env, debs
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return &UnavailableError{fmt.Sprintf("fetching %s: %v: %s", strings.Join(packages, " "), err, out)}
+	err = s.download(ctx, debs, packages)
+	if err != nil { // the lists may be older than the mirror, which keeps no superseded packages
+		if err = s.update(ctx); err == nil {
+			err = s.download(ctx, debs, packages)
+		}
+	}
+	if err != nil {
+		return err
 	}
 	files, err := filepath.Glob(filepath.Join(debs, "*.deb"))
 	if err != nil {
@@ -116,6 +123,15 @@ func (s *suite) unpack(ctx context.Context, root string, packages ...string) err
 		if err := run(ctx, nil, "dpkg-deb", "--extract", file, root); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func (s *suite) download(ctx context.Context, dir string, packages []string) error {
+	cmd := exec.CommandContext(ctx, "apt-get", append([]string{"-qq", "download"}, packages...)...)
+	cmd.Env, cmd.Dir = s.env, dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return &UnavailableError{fmt.Sprintf("fetching %s: %v: %s", strings.Join(packages, " "), err, strings.TrimSpace(string(out)))}
 	}
 	return nil
 }
