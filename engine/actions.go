@@ -132,11 +132,25 @@ func (removeContainer) Verb() Verb { return VerbRemove }
 func (a removeContainer) do(ctx context.Context, r *run) error {
 	ctx, cancel := r.bounded(ctx, 0)
 	defer cancel()
-	err := r.api.ContainerRemove(ctx, r.id(a.ref), container.RemoveOptions{Force: true})
-	if errdefs.IsConflict(err) && r.isGone(ctx, a.ref) {
-		return nil // somebody else was removing it already
+	id := r.id(a.ref)
+	err := r.api.ContainerRemove(ctx, id, container.RemoveOptions{Force: true})
+	if !errdefs.IsConflict(err) {
+		return r.explain(ctx, gone(err))
 	}
-	return r.explain(ctx, gone(err))
+	// Somebody else is removing it already: that is waited for.
+	woken, done := r.watch.on(ctx, id)
+	defer done()
+	for {
+		again := r.api.ContainerRemove(ctx, id, container.RemoveOptions{Force: true})
+		if !errdefs.IsConflict(again) {
+			return r.explain(ctx, gone(again))
+		}
+		select {
+		case <-woken:
+		case <-ctx.Done():
+			return r.explain(ctx, err)
+		}
+	}
 }
 
 // renameContainer gives a container that took another one's place its proper name.

@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/volume"
 	"github.com/docker/go-units"
@@ -44,11 +47,35 @@ type removeNetwork struct {
 func (a removeNetwork) Target() Target { return Target{Kind: KindNetwork, Name: a.name} }
 func (removeNetwork) Verb() Verb       { return VerbRemove }
 
+// do removes the network. For a moment after the removal of its last container the Engine still counts an endpoint: the
+// attempt is repeated when it says that one is gone.
 func (a removeNetwork) do(ctx context.Context, r *run) error {
 	ctx, cancel := r.bounded(ctx, 0)
 	defer cancel()
-	return r.explain(ctx, gone(r.api.NetworkRemove(ctx, a.id)))
+	err := r.api.NetworkRemove(ctx, a.id)
+	if !errdefs.IsPermissionDenied(err) {
+		return r.explain(ctx, gone(err))
+	}
+	ctx, cancel = context.WithTimeout(ctx, endpointsLinger)
+	defer cancel()
+	disconnected, broken := r.api.Events(ctx, events.ListOptions{Filters: filters.NewArgs(
+		filters.Arg("type", string(events.NetworkEventType)), filters.Arg("network", a.id),
+	)})
+	for {
+		if again := r.api.NetworkRemove(ctx, a.id); !errdefs.IsPermissionDenied(again) && ctx.Err() == nil {
+			return gone(again)
+		}
+		select {
+		case <-disconnected:
+		case <-broken:
+			return err
+		}
+	}
 }
+
+// endpointsLinger bounds the wait for endpoints that are only counted still. Engine 20.10 can count one for good, until it
+// is restarted.
+const endpointsLinger = 3 * time.Second
 
 // createVolume creates a named volume of the project.
 type createVolume struct {

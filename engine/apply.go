@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/containerd/errdefs"
 	"github.com/docker/docker/client"
 
 	"galley/compose"
@@ -171,11 +170,6 @@ func (r *run) adopt(ctx context.Context, a createContainer) bool {
 	}
 	r.created(a.name, c.ID)
 	return true
-}
-
-func (r *run) isGone(ctx context.Context, c ref) bool {
-	_, err := r.api.ContainerInspect(ctx, r.id(c))
-	return errdefs.IsNotFound(err)
 }
 
 // ownLabels are the labels that say who made a network or volume.

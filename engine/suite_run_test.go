@@ -1,0 +1,26 @@
+package engine_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"galley/engine/enginetest/dockerd"
+)
+
+// The Engine that GALLEY_TEST_ENGINE names, or the installed one.
+func TestSuiteOnARealEngine(t *testing.T) {
+	host := dockerd.ForTest(t).Host()
+	each(t, func(*testing.T) string { return host })
+}
+
+// each runs the suite, several tests at a time.
+func each(t *testing.T, host func(*testing.T) string) {
+	for i, name := range slices.Sorted(maps.Keys(tests())) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tests()[name](t, newSuite(t, host(t), fmt.Sprintf("suite%d", i), fmt.Sprintf("10.231.%d.0/24", i)))
+		})
+	}
+}
