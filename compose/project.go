@@ -74,6 +74,8 @@ type Service struct {
 	// ClearCommand: the recipe clears the image's CMD (`command: []`) and sets no entrypoint. The Engine has no
 	// such call; creating with the image's own ENTRYPOINT written out has that effect.
 	ClearCommand bool
+	// NoAttach: an attached up leaves out what this service prints (attach: false).
+	NoAttach bool
 	// Endpoints are the attachments to networks, highest priority first. Empty with a NetworkMode that is no network.
 	Endpoints []Endpoint
 	// Needs are the services to be gated on before a container of this one starts, sorted by service.

@@ -1,0 +1,113 @@
+package compose
+
+import (
+	"fmt"
+
+	"github.com/compose-spec/compose-go/v2/types"
+)
+
+// The codes of what lowering and the support table find.
+const (
+	codeInvalid     = "invalid-value"     // the Engine would refuse the value
+	codeConflict    = "conflict"          // two attributes that don't go together
+	codeUnsupported = "unsupported"       // outside of what galley does
+	codeNotYet      = "not-supported-yet" // will be supported
+	codeIgnored     = "ignored"           // accepted, without effect
+	codeMissingFile = "missing-file"
+	codeNoTest      = "no-healthcheck"
+)
+
+// lower turns the loader's project into payloads. It never stops at a fault: the findings are all there are, with paths
+// but without positions, and the project is only good if none of them is an Error.
+func lower(src *types.Project, separator string) (*Project, []Diagnostic) {
+	l := &lowering{src: src, project: &Project{
+		Name:       src.Name,
+		WorkingDir: src.WorkingDir,
+		Separator:  separator,
+		Inactive:   src.DisabledServiceNames(),
+	}}
+	for _, key := range sortedKeys(src.Networks) {
+		l.project.Networks = append(l.project.Networks, l.network(key))
+	}
+	for _, key := range sortedKeys(src.Volumes) {
+		l.project.Volumes = append(l.project.Volumes, l.volume(key))
+	}
+	for _, name := range sortedKeys(src.Services) {
+		l.project.Services = append(l.project.Services, l.service(name))
+	}
+	l.checkSubnets()
+	l.checkGates()
+	return l.project, l.diagnostics
+}
+
+// lowering is one project on its way into payloads, with what is found on it.
+type lowering struct {
+	src         *types.Project
+	project     *Project
+	diagnostics []Diagnostic
+}
+
+func (l *lowering) find(severity Severity, path, code, hint, message string) {
+	l.diagnostics = append(l.diagnostics, Diagnostic{Severity: severity, Code: code, Path: path, Hint: hint, Message: message})
+}
+
+// serviceLowering is one service on its way.
+type serviceLowering struct {
+	*lowering
+	src *types.ServiceConfig
+	out *Service
+}
+
+// service lowers one service. The families of attributes don't depend on each other's results, but for the last two.
+func (l *lowering) service(name string) *Service {
+	src := l.src.Services[name]
+	s := &serviceLowering{lowering: l, src: &src, out: &Service{Name: name}}
+	s.image()
+	s.process()
+	s.security()
+	s.namespaces()
+	s.resources()
+	s.limits()
+	s.devices()
+	s.storage()
+	s.networks()
+	s.ports()
+	s.names()
+	s.healthcheck()
+	s.restart()
+	s.stop()
+	s.logging()
+	s.needs()
+	s.replicas()
+	s.checkNetworkMode()
+	s.out.Fields, s.out.Hash = digestService(s.out)
+	return s.out
+}
+
+// path is the dotted path of one of the service's attributes.
+func (s *serviceLowering) path(attribute string) string {
+	return "services." + s.out.Name + "." + attribute
+}
+
+// refuse finds an error in one of the service's attributes.
+func (s *serviceLowering) refuse(attribute, code, hint, format string, args ...any) {
+	s.find(Error, s.path(attribute), code, hint, fmt.Sprintf(format, args...))
+}
+
+// warn finds something that doesn't stop the recipe.
+func (s *serviceLowering) warn(attribute, code, hint, format string, args ...any) {
+	s.find(Warning, s.path(attribute), code, hint, fmt.Sprintf(format, args...))
+}
+
+// require notes that an attribute in use needs an Engine API newer than the oldest supported one.
+func (s *serviceLowering) require(attribute, api string) {
+	s.out.Requires = append(s.out.Requires, Requirement{Attribute: s.path(attribute), API: api})
+}
+
+// requireAt is require for an attribute outside of the service, of a network that it is attached to.
+func (s *serviceLowering) requireAt(path, api string) {
+	s.out.Requires = append(s.out.Requires, Requirement{Attribute: path, API: api})
+}
+
+// item is the path of an element of a list.
+func item(attribute string, i int) string { return fmt.Sprintf("%s[%d]", attribute, i) }

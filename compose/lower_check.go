@@ -1,0 +1,47 @@
+package compose
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// checkSubnets finds networks of the project that overlap: the Engine refuses the second one.
+func (l *lowering) checkSubnets() {
+	type taken struct {
+		key    string
+		subnet netip.Prefix
+	}
+	var before []taken
+	for _, key := range sortedKeys(l.src.Networks) {
+		if l.src.Networks[key].External {
+			continue
+		}
+		for i, subnet := range subnetsOf(l.src.Networks[key]) {
+			for _, t := range before {
+				if t.subnet.Overlaps(subnet) {
+					l.find(Error, item("networks."+key+".ipam.config", i)+".subnet", codeConflict, "give each network a subnet of its own",
+						fmt.Sprintf("subnet %s overlaps %s of network %q", subnet, t.subnet, t.key))
+				}
+			}
+			before = append(before, taken{key, subnet})
+		}
+	}
+}
+
+// checkGates warns of gates that open only if an image does what the recipe doesn't say.
+func (l *lowering) checkGates() {
+	for _, s := range l.project.Services {
+		for _, need := range s.Needs {
+			on := l.project.Service(need.Service)
+			if need.Condition != Healthy || on == nil || on.Replicas == 0 || hasTest(on) {
+				continue
+			}
+			l.find(Warning, "services."+s.Name+".depends_on."+need.Service, codeNoTest, "give it a healthcheck, or use condition: service_started",
+				fmt.Sprintf("service %q has no healthcheck here: it becomes healthy only if its image has one", on.Name))
+		}
+	}
+}
+
+func hasTest(s *Service) bool {
+	return s.Config.Healthcheck != nil && len(s.Config.Healthcheck.Test) > 0
+}

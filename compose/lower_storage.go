@@ -1,0 +1,206 @@
+package compose
+
+import (
+	"os"
+	"path"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/docker/docker/api/types/mount"
+)
+
+// storage lowers volumes, tmpfs and volumes_from.
+func (s *serviceLowering) storage() {
+	h := &s.out.Host
+	h.VolumeDriver, h.StorageOpt = s.src.VolumeDriver, s.src.StorageOpt
+	for i, v := range s.src.Volumes {
+		s.mount(item("volumes", i), v)
+	}
+	for _, entry := range s.src.Tmpfs {
+		target, options, _ := strings.Cut(entry, ":")
+		if h.Tmpfs == nil {
+			h.Tmpfs = map[string]string{}
+		}
+		h.Tmpfs[target] = options
+	}
+	for i, entry := range s.src.VolumesFrom {
+		from, mode, hasMode := entry, "", false
+		if container, ok := strings.CutPrefix(entry, types.ContainerPrefix); ok {
+			from = container // the Engine's own notation
+		} else {
+			from = ServicePrefix + entry
+		}
+		if _, mode, hasMode = strings.Cut(strings.TrimPrefix(from, ServicePrefix), ":"); hasMode && mode != "ro" && mode != "rw" {
+			s.refuse(item("volumes_from", i), codeInvalid, "use ro or rw", "%q is no access mode", mode)
+		}
+		h.VolumesFrom = append(h.VolumesFrom, from)
+	}
+}
+
+// mount lowers one entry of volumes.
+func (s *serviceLowering) mount(attribute string, v types.ServiceVolumeConfig) {
+	if !path.IsAbs(v.Target) && v.Type != types.VolumeTypeNamedPipe || path.Clean(v.Target) == "/" {
+		s.refuse(attribute, codeInvalid, "mount it at an absolute path below /", "%q is no place to mount something at", v.Target)
+		return
+	}
+	s.checkMountOptions(attribute, v)
+	switch v.Type {
+	case types.VolumeTypeBind:
+		s.bind(attribute, v)
+	case types.VolumeTypeVolume:
+		s.namedVolume(attribute, v)
+	case types.VolumeTypeImage:
+		s.require(attribute+".type", "1.48")
+		m := mountOf(v, v.Source)
+		if v.Image != nil && v.Image.SubPath != "" {
+			m.ImageOptions = &mount.ImageOptions{Subpath: v.Image.SubPath}
+		}
+		s.addMount(m)
+	case types.VolumeTypeTmpfs:
+		m := mountOf(v, "")
+		if t := v.Tmpfs; t != nil && (t.Size != 0 || t.Mode != 0) {
+			// The Engine prints the mode in octal as it comes, hence no translation into Go's bits.
+			m.TmpfsOptions = &mount.TmpfsOptions{SizeBytes: int64(t.Size), Mode: os.FileMode(t.Mode)}
+		}
+		s.addMount(m)
+	case types.VolumeTypeCluster:
+		m := mountOf(v, s.volumeName(v.Source))
+		m.ClusterOptions = &mount.ClusterOptions{}
+		s.addMount(m)
+	case types.VolumeTypeNamedPipe:
+		s.addMount(mountOf(v, v.Source))
+	default:
+		s.refuse(attribute+".type", codeInvalid, "use bind, volume, tmpfs, image or cluster", "%q is no type of mount", v.Type)
+	}
+}
+
+// mountOf is what all types of mount have in common.
+func mountOf(v types.ServiceVolumeConfig, source string) mount.Mount {
+	return mount.Mount{Type: mount.Type(v.Type), Source: source, Target: v.Target, ReadOnly: v.ReadOnly}
+}
+
+func (s *serviceLowering) addMount(m mount.Mount) {
+	s.out.Host.Mounts = append(s.out.Host.Mounts, m)
+}
+
+// checkMountOptions finds options of another type of mount: the loader takes them, and they would do nothing.
+func (s *serviceLowering) checkMountOptions(attribute string, v types.ServiceVolumeConfig) {
+	options := []struct {
+		name string
+		set  bool
+	}{
+		{types.VolumeTypeBind, v.Bind != nil && v.Bind.SELinux == ""},
+		{types.VolumeTypeVolume, v.Volume != nil && (v.Volume.NoCopy || v.Volume.Subpath != "" || len(v.Volume.Labels) > 0)},
+		{types.VolumeTypeTmpfs, v.Tmpfs != nil && (v.Tmpfs.Size != 0 || v.Tmpfs.Mode != 0)},
+		{types.VolumeTypeImage, v.Image != nil && v.Image.SubPath != ""},
+	}
+	for _, o := range options {
+		if o.set && o.name != v.Type {
+			s.warn(attribute, codeIgnored, "remove them, or make it a mount of type "+o.name,
+				"the %s options of %q mean nothing to a mount of type %s", o.name, v.Target, v.Type)
+		}
+	}
+}
+
+// bind lowers a bind mount. The older notation of HostConfig.Binds is used where it can say the same: it alone creates
+// a missing folder on every Engine and knows SELinux's labels. A mount can do so from API 1.42 on, by CreateMountpoint.
+func (s *serviceLowering) bind(attribute string, v types.ServiceVolumeConfig) {
+	b := deref(v.Bind)
+	if v.Bind == nil {
+		b.CreateHostPath = true // the default (compose-spec, services: volumes, long syntax)
+	}
+	if v.Source == "" {
+		s.refuse(attribute, codeInvalid, "add a source", "the bind mount at %q has no source", v.Target)
+		return
+	}
+	if bool(b.CreateHostPath) && b.Recursive == "" && !strings.Contains(v.Source+v.Target, ":") {
+		s.addBind(v.Source, v.Target, v.ReadOnly, b.SELinux, b.Propagation)
+		return
+	}
+	if b.SELinux != "" {
+		s.refuse(attribute+".bind.selinux", codeConflict, "leave out create_host_path and recursive",
+			"the Engine can't relabel %q for SELinux together with create_host_path: false, recursive or a path with a colon", v.Source)
+	}
+	m := mountOf(v, v.Source)
+	m.BindOptions = &mount.BindOptions{Propagation: mount.Propagation(b.Propagation), CreateMountpoint: bool(b.CreateHostPath)}
+	if b.CreateHostPath {
+		s.require(attribute+".bind", "1.42")
+	}
+	s.recursive(attribute, b.Recursive, m.BindOptions)
+	s.addMount(m)
+}
+
+// recursive lowers what happens to mounts below the source (compose-spec, services: volumes, bind.recursive).
+func (s *serviceLowering) recursive(attribute, how string, options *mount.BindOptions) {
+	switch how {
+	case "disabled":
+		options.NonRecursive = true
+	case "writable":
+		options.ReadOnlyNonRecursive = true
+		s.require(attribute+".bind.recursive", "1.44")
+	case "readonly":
+		options.ReadOnlyForceRecursive = true
+		s.require(attribute+".bind.recursive", "1.44")
+	}
+}
+
+// addBind writes an entry of HostConfig.Binds: source:target[:options].
+func (s *serviceLowering) addBind(source, target string, readOnly bool, options ...string) {
+	var mode []string
+	if readOnly {
+		mode = append(mode, "ro")
+	}
+	for _, o := range options {
+		if o != "" {
+			mode = append(mode, o)
+		}
+	}
+	entry := source + ":" + target
+	if len(mode) > 0 {
+		entry += ":" + strings.Join(mode, ",")
+	}
+	s.out.Host.Binds = append(s.out.Host.Binds, entry)
+}
+
+// namedVolume lowers a mount of type volume, named or anonymous.
+func (s *serviceLowering) namedVolume(attribute string, v types.ServiceVolumeConfig) {
+	o := deref(v.Volume)
+	if o.Subpath != "" {
+		s.require(attribute+".volume.subpath", "1.45")
+	}
+	plain := !v.ReadOnly && !o.NoCopy && o.Subpath == "" && len(o.Labels) == 0
+	switch {
+	case v.Source == "" && plain:
+		// The Engine makes an anonymous volume here unless something is mounted: a replacement can bring the old one.
+		if s.out.Config.Volumes == nil {
+			s.out.Config.Volumes = map[string]struct{}{}
+		}
+		s.out.Config.Volumes[v.Target] = struct{}{}
+	case v.Bind != nil && v.Bind.SELinux != "" && v.Source != "":
+		if o.Subpath != "" || len(o.Labels) > 0 {
+			s.refuse(attribute, codeConflict, "", "the Engine can't relabel a volume for SELinux together with subpath or labels")
+		}
+		noCopy := ""
+		if o.NoCopy {
+			noCopy = "nocopy"
+		}
+		s.addBind(s.volumeName(v.Source), v.Target, v.ReadOnly, v.Bind.SELinux, noCopy)
+	default:
+		m := mountOf(v, s.volumeName(v.Source))
+		if o.NoCopy || o.Subpath != "" || len(o.Labels) > 0 || v.Source == "" && s.src.VolumeDriver != "" {
+			m.VolumeOptions = &mount.VolumeOptions{NoCopy: o.NoCopy, Subpath: o.Subpath, Labels: o.Labels}
+		}
+		if v.Source == "" && s.src.VolumeDriver != "" {
+			m.VolumeOptions.DriverConfig = &mount.Driver{Name: s.src.VolumeDriver}
+		}
+		s.addMount(m)
+	}
+}
+
+// volumeName is the Engine's name of one of the project's volumes.
+func (l *lowering) volumeName(key string) string {
+	if v, ok := l.src.Volumes[key]; ok {
+		return v.Name
+	}
+	return key
+}

@@ -1,0 +1,90 @@
+package compose
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/volume"
+)
+
+// network lowers one network of the project.
+//
+// Of docker compose's labels config-hash is left out: with a hash that isn't its own, docker compose would make the
+// network, or with --yes the volume and its data, anew.
+func (l *lowering) network(key string) *Network {
+	src := l.src.Networks[key]
+	n := &Network{Key: key, Name: src.Name, External: bool(src.External)}
+	if n.External {
+		return n
+	}
+	n.Create = network.CreateOptions{
+		Driver:     src.Driver,
+		Options:    src.DriverOpts,
+		Internal:   src.Internal,
+		Attachable: src.Attachable,
+		EnableIPv4: src.EnableIPv4,
+		EnableIPv6: src.EnableIPv6,
+		IPAM:       l.ipam(key, src.Ipam),
+	}
+	n.Hash = digestNetwork(n.Create, src.Labels)
+	n.Create.Labels = l.identify(src.Labels, LabelNetwork, key, n.Hash)
+	return n
+}
+
+func (l *lowering) ipam(key string, src types.IPAMConfig) *network.IPAM {
+	if src.Driver == "" && len(src.Config) == 0 && len(src.Options) == 0 {
+		return nil
+	}
+	ipam := &network.IPAM{Driver: src.Driver, Options: src.Options}
+	for i, pool := range src.Config {
+		if pool == nil {
+			continue
+		}
+		if _, err := netip.ParsePrefix(pool.Subnet); pool.Subnet != "" && err != nil {
+			l.find(Error, item("networks."+key+".ipam.config", i)+".subnet", codeInvalid, "use address/bits, as 172.28.0.0/16",
+				fmt.Sprintf("%q is no subnet", pool.Subnet))
+		}
+		ipam.Config = append(ipam.Config, network.IPAMConfig{
+			Subnet: pool.Subnet, IPRange: pool.IPRange, Gateway: pool.Gateway, AuxAddress: pool.AuxiliaryAddresses,
+		})
+	}
+	return ipam
+}
+
+// subnetsOf are the subnets that a network's definition fixes, less those that are none.
+func subnetsOf(n types.NetworkConfig) []netip.Prefix {
+	var subnets []netip.Prefix
+	for _, pool := range n.Ipam.Config {
+		if pool == nil {
+			continue
+		}
+		if subnet, err := netip.ParsePrefix(pool.Subnet); err == nil {
+			subnets = append(subnets, subnet.Masked())
+		}
+	}
+	return subnets
+}
+
+// volume lowers one volume of the project.
+func (l *lowering) volume(key string) *Volume {
+	src := l.src.Volumes[key]
+	v := &Volume{Key: key, Name: src.Name, External: bool(src.External)}
+	if v.External {
+		return v
+	}
+	v.Create = volume.CreateOptions{Name: src.Name, Driver: src.Driver, DriverOpts: src.DriverOpts}
+	v.Hash = digestVolume(v.Create, src.Labels)
+	v.Create.Labels = l.identify(src.Labels, LabelVolume, key, v.Hash)
+	return v
+}
+
+// identify adds what tells to whom a resource belongs; it wins over the recipe's labels.
+func (l *lowering) identify(labels map[string]string, kind, key, hash string) map[string]string {
+	all := map[string]string{}
+	maps.Copy(all, labels)
+	all[LabelProject], all[kind], all[LabelHash] = l.src.Name, key, hash
+	return all
+}

@@ -1,0 +1,245 @@
+package compose
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/consts"
+	"github.com/compose-spec/compose-go/v2/types"
+)
+
+// standing is what becomes of an attribute.
+type standing int
+
+const (
+	// handled: it has its full effect. A handled row stands for exactly the attributes that it names: one that a later
+	// compose-spec adds below them is found to be not supported yet.
+	handled standing = iota
+	// judged: a declaration without effect of its own; what a service makes of it is judged there.
+	judged
+	// ignored: it has no effect, and a warning says so.
+	ignored
+	// refused: galley is not meant to do it; an error tells the way out.
+	refused
+	// pending: an error says that it is not supported yet.
+	pending
+)
+
+// support is a row of the table: what becomes of some attributes below a path. Of other standings than handled, a row
+// covers everything below its attributes too. In paths, "*" is any key and "[]" any item.
+type support struct {
+	standing   standing
+	under      string
+	attributes string // separated by blanks
+	why        string // follows "is ignored:" or "is not supported:"
+	hint       string
+}
+
+// supportTable says of every attribute of the compose-spec what becomes of it. A test holds it against the schema.
+func supportTable() []support {
+	return append(serviceSupport(), []support{
+		// version only informs (compose-spec, "Version and name"); include is resolved by the loader.
+		{handled, "", "name version include include.[].path include.[].env_file include.[].project_directory", "", ""},
+		{handled, "", "services services.* networks networks.* volumes volumes.*", "", ""},
+		{handled, "networks.*", "name external external.name driver driver_opts driver_opts.* labels labels.* internal attachable " +
+			"enable_ipv4 enable_ipv6 ipam ipam.driver ipam.options ipam.options.* ipam.config ipam.config.[].subnet " +
+			"ipam.config.[].ip_range ipam.config.[].gateway ipam.config.[].aux_addresses ipam.config.[].aux_addresses.*", "", ""},
+		{handled, "volumes.*", "name external external.name driver driver_opts driver_opts.* labels labels.*", "", ""},
+		{judged, "", "configs secrets models", "", ""},
+		{pending, "", "jobs", "", "run it as a service with restart: no, which others wait for with condition: service_completed_successfully"},
+	}...)
+}
+
+// serviceSupport is the part of the table on services.
+func serviceSupport() []support {
+	const s = "services.*"
+	return []support{
+		// resolved by the loader
+		{handled, s, "extends extends.file extends.service profiles", "", ""},
+		// process
+		{handled, s, "image platform pull_policy pull_refresh_after command entrypoint environment environment.* " +
+			"env_file env_file.[].path env_file.[].format env_file.[].required user working_dir tty stdin_open init group_add " +
+			"labels labels.* label_file annotations annotations.* attach", "", ""},
+		// security and namespaces
+		{handled, s, "privileged read_only cap_add cap_drop security_opt runtime isolation ipc pid uts userns_mode cgroup cgroup_parent", "", ""},
+		// resources
+		{handled, s, "cpus cpu_shares cpu_period cpu_quota cpu_rt_period cpu_rt_runtime cpuset mem_limit mem_reservation " +
+			"memswap_limit mem_swappiness oom_kill_disable oom_score_adj pids_limit shm_size sysctls sysctls.* " +
+			"ulimits ulimits.* ulimits.*.soft ulimits.*.hard", "", ""},
+		{handled, s, "blkio_config blkio_config.weight blkio_config.weight_device blkio_config.weight_device.[].path " +
+			"blkio_config.weight_device.[].weight blkio_config.device_read_bps blkio_config.device_read_bps.[].path " +
+			"blkio_config.device_read_bps.[].rate blkio_config.device_read_iops blkio_config.device_read_iops.[].path " +
+			"blkio_config.device_read_iops.[].rate blkio_config.device_write_bps blkio_config.device_write_bps.[].path " +
+			"blkio_config.device_write_bps.[].rate blkio_config.device_write_iops blkio_config.device_write_iops.[].path " +
+			"blkio_config.device_write_iops.[].rate", "", ""},
+		{handled, s, "devices devices.[].source devices.[].target devices.[].permissions device_cgroup_rules gpus gpus.[].driver " +
+			"gpus.[].count gpus.[].device_ids gpus.[].capabilities gpus.[].options gpus.[].options.*", "", ""},
+		{ignored, s, "cpu_count cpu_percent", "only Windows containers have it", "use cpus"},
+		// storage
+		{handled, s, "volumes volumes.[].type volumes.[].source volumes.[].target volumes.[].read_only volumes.[].bind " +
+			"volumes.[].bind.create_host_path volumes.[].bind.propagation volumes.[].bind.recursive volumes.[].bind.selinux " +
+			"volumes.[].volume volumes.[].volume.labels volumes.[].volume.labels.* volumes.[].volume.nocopy volumes.[].volume.subpath " +
+			"volumes.[].tmpfs volumes.[].tmpfs.size volumes.[].tmpfs.mode volumes.[].image volumes.[].image.subpath " +
+			"tmpfs volumes_from volume_driver storage_opt", "", ""},
+		{ignored, s + ".volumes.[]", "consistency", "it means something to Docker Desktop only", ""},
+		// network; a port's name and app_protocol inform people and tools (compose-spec, services: ports)
+		{handled, s, "container_name hostname domainname dns dns_opt dns_search extra_hosts extra_hosts.* mac_address network_mode " +
+			"networks networks.* networks.*.aliases networks.*.driver_opts networks.*.driver_opts.* networks.*.gw_priority " +
+			"networks.*.interface_name networks.*.ipv4_address networks.*.ipv6_address networks.*.link_local_ips " +
+			"networks.*.mac_address networks.*.priority networks.*.use_service_name_alias " +
+			"expose ports ports.[].name ports.[].app_protocol ports.[].host_ip ports.[].mode ports.[].protocol ports.[].published ports.[].target",
+			"", ""},
+		{pending, s, "links", "", "services on one network find each other by name: a link is needed for an alias only, which networks: aliases gives"},
+		{pending, s, "external_links", "", "attach both to one external network"},
+		// life
+		{handled, s, "restart stop_signal stop_grace_period logging logging.driver logging.options logging.options.* scale " +
+			"depends_on depends_on.* depends_on.*.condition depends_on.*.required depends_on.*.restart healthcheck healthcheck.test " +
+			"healthcheck.disable healthcheck.interval healthcheck.timeout healthcheck.retries healthcheck.start_period healthcheck.start_interval",
+			"", ""},
+		{pending, s, "pre_start post_start pre_stop", "", ""},
+		// deploy
+		{handled, s + ".deploy", "mode replicas resources resources.limits resources.limits.cpus resources.limits.memory " +
+			"resources.limits.pids resources.reservations resources.reservations.memory resources.reservations.devices " +
+			"resources.reservations.devices.[].driver resources.reservations.devices.[].count resources.reservations.devices.[].device_ids " +
+			"resources.reservations.devices.[].capabilities resources.reservations.devices.[].options " +
+			"resources.reservations.devices.[].options.* restart_policy restart_policy.condition restart_policy.max_attempts " +
+			"update_config update_config.order", "", ""},
+		{handled, s, "deploy", "", ""},
+		{ignored, s + ".deploy", "labels", "there is no cluster's service to put them on", "use labels for the containers"},
+		{ignored, s + ".deploy", "placement endpoint_mode", "there is one machine", ""},
+		{ignored, s + ".deploy.resources.reservations", "cpus generic_resources", "there is no scheduler that reserves it", ""},
+		{ignored, s + ".deploy.restart_policy", "delay window", "the Engine waits by a scheme of its own", ""},
+		{ignored, s + ".deploy.update_config", "parallelism delay failure_action monitor max_failure_ratio",
+			"one container after the other is replaced, and a failure stops the update", ""},
+		{ignored, s + ".deploy", "rollback_config", "a rollback goes the way of an update", ""},
+		// files
+		{pending, s, "configs secrets", "", ""},
+		// other people's work
+		{ignored, s, "build", "galley runs images and never builds", "build and tag the image elsewhere"},
+		{ignored, s, "develop", "galley runs recipes and doesn't watch source files", ""},
+		{refused, s, "provider", "galley runs containers only", "run what the provider stands for beside the recipe"},
+		{refused, s, "models", "galley runs containers only", "run the model's server as a service"},
+		{refused, s, "credential_spec", "only Windows containers have it", "remove it"},
+		{refused, s, "umask", "no Engine has a setting for it", "set it in the image's entrypoint"},
+		{pending, s, "use_api_socket", "", "mount /var/run/docker.sock as a volume"},
+	}
+}
+
+// unsupported finds the attributes of a merged model that don't have their full effect. The paths are the model's own,
+// with indices. Of inactive services, which are in the model too, nothing is said.
+func unsupported(model map[string]any, inactive types.Services) []Diagnostic {
+	v := supportVisit{inactive: inactive}
+	v.mapping(supportTree(), model, "")
+	return v.found
+}
+
+// supportNode is the table as a tree, by the parts of paths.
+type supportNode struct {
+	row      *support
+	children map[string]*supportNode
+}
+
+func supportTree() *supportNode {
+	root := &supportNode{}
+	table := supportTable()
+	for i := range table {
+		for attribute := range strings.FieldsSeq(table[i].attributes) {
+			root.at(join(table[i].under, attribute)).row = &table[i]
+		}
+	}
+	return root
+}
+
+// at returns the node at a path, made if need be.
+func (n *supportNode) at(path string) *supportNode {
+	for part := range strings.SplitSeq(path, ".") {
+		if n.children == nil {
+			n.children = map[string]*supportNode{}
+		}
+		if n.children[part] == nil {
+			n.children[part] = &supportNode{}
+		}
+		n = n.children[part]
+	}
+	return n
+}
+
+func (n *supportNode) child(key string) *supportNode {
+	if child, ok := n.children[key]; ok {
+		return child
+	}
+	return n.children["*"]
+}
+
+type supportVisit struct {
+	inactive types.Services
+	found    []Diagnostic
+}
+
+func (v *supportVisit) mapping(n *supportNode, m map[string]any, path string) {
+	for _, key := range sortedKeys(m) {
+		child, at := n.child(key), join(path, key)
+		if _, inactive := v.inactive[key]; inactive && path == "services" {
+			continue
+		}
+		switch {
+		case child == nil && (strings.HasPrefix(key, "x-") || key == consts.Extensions):
+		case child == nil:
+			v.find(support{standing: pending}, at, m[key])
+		case child.row != nil && child.row.standing != handled:
+			v.find(*child.row, at, m[key])
+		default:
+			v.value(child, m[key], at)
+		}
+	}
+}
+
+func (v *supportVisit) value(n *supportNode, value any, path string) {
+	switch value := value.(type) {
+	case map[string]any:
+		if n.children != nil {
+			v.mapping(n, value, path)
+		}
+	case []any:
+		if items := n.children["[]"]; items != nil {
+			for i, item := range value {
+				v.value(items, item, fmt.Sprintf("%s[%d]", path, i))
+			}
+		}
+	}
+}
+
+// find tells of an attribute in use, in the words of its row.
+func (v *supportVisit) find(row support, path string, value any) {
+	if isEmpty(value) || row.standing == judged {
+		return
+	}
+	d := Diagnostic{Path: path, Hint: row.hint}
+	name := path
+	if parts := strings.SplitN(path, ".", 3); len(parts) == 3 && parts[0] == "services" {
+		name = parts[2]
+	}
+	switch row.standing {
+	case ignored:
+		d.Severity, d.Code, d.Message = Warning, codeIgnored, fmt.Sprintf("%s is ignored: %s", name, row.why)
+	case refused:
+		d.Severity, d.Code, d.Message = Error, codeUnsupported, fmt.Sprintf("%s is not supported: %s", name, row.why)
+	default:
+		d.Severity, d.Code, d.Message = Error, codeNotYet, fmt.Sprintf("%s is not supported yet", name)
+	}
+	v.found = append(v.found, d)
+}
+
+func isEmpty(value any) bool {
+	switch value := value.(type) {
+	case nil:
+		return true
+	case map[string]any:
+		return len(value) == 0
+	case []any:
+		return len(value) == 0
+	case bool:
+		return !value
+	}
+	return false
+}
