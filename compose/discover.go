@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -175,24 +174,11 @@ func (p *place) readEnvFiles(src Source, dir string) error {
 	}
 	vars, err := dotenv.GetEnvFromFile(p.env, files)
 	if err != nil {
-		return fmt.Errorf("reading env files: %s", envFault(err))
+		d := fileFault("env", err)
+		return fmt.Errorf("reading env file %q: %s", d.Position(), d.Message)
 	}
 	p.env.Merge(vars)
 	return nil
-}
-
-// envFault tells what is wrong with an env file without its text, which is where passwords stand.
-func envFault(err error) string {
-	file := regexp.MustCompile(`failed to read (.+?): `).FindStringSubmatch(err.Error())
-	line := regexp.MustCompile(`line (\d+)`).FindStringSubmatch(err.Error())
-	switch {
-	case file != nil && line != nil:
-		return fmt.Sprintf("%q, line %s is not KEY=VALUE", file[1], line[1])
-	case file != nil:
-		return fmt.Sprintf("%q has a line that is not KEY=VALUE", file[1])
-	default:
-		return cause(err).Error()
-	}
 }
 
 // envFiles are the files that interpolation reads: those asked for, or .env in the project directory.

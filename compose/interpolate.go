@@ -207,3 +207,27 @@ func lastKey(path tree.Path) string {
 	}
 	return ""
 }
+
+// mappings calls visit for each mapping, with its path. What an alias stands for is visited once, where it stands.
+func (d *document) mappings(visit func(n *yaml.Node, path string)) {
+	var walk func(n *yaml.Node, path string)
+	walk = func(n *yaml.Node, path string) {
+		switch n.Kind {
+		case yaml.MappingNode:
+			visit(n, path)
+			for i := 0; i+1 < len(n.Content); i += 2 {
+				walk(n.Content[i+1], join(path, n.Content[i].Value))
+			}
+		case yaml.SequenceNode:
+			for i, item := range n.Content {
+				walk(item, path+"["+strconv.Itoa(i)+"]")
+			}
+		}
+	}
+	walk(d.root, "")
+}
+
+// interpolated is a text of a document with its variables put in.
+func (d *document) interpolated(text string) (string, error) {
+	return template.SubstituteWithOptions(text, d.lookup, template.WithoutLogging)
+}

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/loader"
@@ -64,17 +66,18 @@ func invalid(diagnostics []Diagnostic) error {
 
 // recipe is one recipe on its way to a project.
 type recipe struct {
-	label     string // GROUP/JOB in a manifest
+	job       *job // in a manifest
 	name      string
 	dir       string
 	files     []*file
 	env       types.Mapping
 	profiles  []string
 	separator string
-	manifest  bool
 
 	variables variables
 	index     *index
+	// held are variables of the manifest that stood where their value would have to be known.
+	held []string
 	// pruned are the paths of the entries that had to be taken out to check the rest.
 	pruned      []string
 	diagnostics []Diagnostic
@@ -85,9 +88,11 @@ type file struct {
 	name string // absolute, or "-"
 	text []byte
 	docs []*document
-	// part is the recipe's mapping inside a manifest: the loader gets it as a value, not as text, since anchors may
-	// stand elsewhere in the manifest.
-	part bool
+	// A recipe inside a manifest starts at a node of it. If it is a mapping, the loader gets it as a value, not as text,
+	// since anchors may stand elsewhere in the manifest; if it is a text, shift maps its positions to the manifest's.
+	start   *yaml.Node
+	mapping bool
+	shift   func(line, column int) (int, int)
 }
 
 // mentions tells whether a key may occur in the file.
@@ -97,9 +102,9 @@ func (f *file) mentions(key string) bool { return bytes.Contains(f.text, []byte(
 func (f *file) config(edited bool) types.ConfigFile {
 	config := types.ConfigFile{Filename: f.name, Content: f.text}
 	switch {
-	case f.part:
-		config.Config = map[string]any{}
-		if err := f.docs[0].root.Decode(&config.Config); err != nil {
+	case f.mapping:
+		config.Content = []byte("[]") // what can't be decoded fails as what it is: no mapping
+		if f.docs[0].root.Decode(&config.Config) != nil {
 			config.Config = nil
 		}
 	case edited && len(f.docs) > 0:
@@ -137,7 +142,7 @@ func (r *recipe) project(ctx context.Context) (*Project, []Diagnostic, error) {
 	if len(r.variables.unset) > 0 && r.locate() {
 		r.add(r.undefined())
 	}
-	r.notes()
+	r.bosh()
 	slices.SortStableFunc(r.diagnostics, byPosition)
 	if err := invalid(r.diagnostics); err != nil {
 		return nil, r.diagnostics, err
@@ -147,15 +152,15 @@ func (r *recipe) project(ctx context.Context) (*Project, []Diagnostic, error) {
 
 // finish checks a loaded recipe and lowers it.
 func (r *recipe) finish(l *loaded) *Project {
-	found := append(unsupported(l.model), r.check(l.project)...)
-	if l.inconsistent != nil && invalid(found) == nil {
-		r.locate()
-		r.add(r.translate(l.inconsistent))
-	}
+	found := append(unsupported(l.model, l.project.DisabledServices), r.check(l.project)...)
 	found = append(found, r.resolveFiles(l)...)
 	dropUnused(l.project)
 	project, lowered := lower(l.project, r.separator)
-	r.report(append(found, lowered...))
+	found = append(found, lowered...)
+	r.report(found)
+	if l.inconsistent != nil && len(r.pruned) == 0 && invalid(found) == nil && r.locate() {
+		r.add(r.unresolved(r.translate(l.inconsistent)))
+	}
 	for _, f := range r.files {
 		project.Files = append(project.Files, f.name)
 	}
@@ -187,6 +192,7 @@ func (r *recipe) load(ctx context.Context) (l *loaded, err error) {
 	// Env and label files are read in resolveFiles: the loader copies the whole project for each kind.
 	options.SkipResolveEnvironment, options.SkipResolveLabels = true, true
 	l = &loaded{model: model}
+	defer unname(model)
 	if l.project, err = loader.ModelToProject(model, options, details); err == nil {
 		return l, nil
 	}
@@ -195,6 +201,18 @@ func (r *recipe) load(ctx context.Context) (l *loaded, err error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// unname takes out of a model the service names that the loader writes into it while binding.
+func unname(model map[string]any) {
+	for _, kind := range []string{"services", "jobs"} {
+		entries, _ := model[kind].(map[string]any)
+		for _, e := range entries {
+			if service, ok := e.(map[string]any); ok {
+				delete(service, "name")
+			}
+		}
+	}
 }
 
 // errPanic stands for a panic of the loader.
@@ -232,18 +250,31 @@ func (r *recipe) resolveFiles(l *loaded) []Diagnostic {
 	if env {
 		project, err := l.project.WithServicesEnvironmentResolved(false)
 		if err != nil {
-			return append(found, Diagnostic{Severity: Error, Code: "invalid-env-file", Path: "services", Message: envFault(err)})
+			return append(found, fileFault("env", err))
 		}
 		l.project = project
 	}
 	if labels {
 		project, err := l.project.WithServicesLabelsResolved(false)
 		if err != nil {
-			return append(found, Diagnostic{Severity: Error, Code: "invalid-label-file", Path: "services", Message: envFault(err)})
+			return append(found, fileFault("label", err))
 		}
 		l.project = project
 	}
 	return found
+}
+
+// fileFault is what is wrong with an env or label file, without its text: that is where passwords stand.
+func fileFault(kind string, err error) Diagnostic {
+	d := Diagnostic{Severity: Error, Code: "invalid-" + kind + "-file"}
+	if match := regexp.MustCompile(`failed to read (.+?): (?:.*\bline (\d+))?`).FindStringSubmatch(err.Error()); match != nil {
+		d.File = match[1]
+		d.Line, _ = strconv.Atoi(match[2])
+		d.Message = "not a line of KEY=VALUE"
+		return d
+	}
+	d.Path, d.Message = "services", fmt.Sprintf("the %s file can't be read: %v", kind, cause(err))
+	return d
 }
 
 // dropUnused takes out the networks and volumes that no active service uses, as docker compose does.
@@ -269,10 +300,12 @@ func (r *recipe) report(diagnostics []Diagnostic) {
 	var found []finding
 	for _, d := range diagnostics {
 		f := finding{Diagnostic: d}
-		f.place(r.index.find(d.Path))
+		if d.File == "" {
+			f.place(r.index.find(d.Path))
+		}
 		found = append(found, f)
 	}
-	r.add(found)
+	r.add(r.unresolved(found))
 }
 
 func byPosition(a, b Diagnostic) int {

@@ -61,8 +61,10 @@ type spot struct {
 	key, value *yaml.Node
 	// rest is the part that wasn't found; empty for a whole match.
 	rest string
-	// entry is the innermost mapping entry around the spot.
-	entry entry
+	// entry is the innermost mapping entry around the spot, or around the list it lies in: taking an item out of a list
+	// would shift the others.
+	entry  entry
+	listed bool
 }
 
 // entry is one key of a mapping, with its dotted path.
@@ -141,7 +143,9 @@ func (s spot) intoMapping(mapping *yaml.Node) (spot, bool) {
 	next.key, next.value = holder.Content[at], resolve(holder.Content[at+1])
 	next.path = join(s.path, key)
 	next.rest = rest[len(key):]
-	next.entry = entry{mapping: holder, key: next.key, path: next.path}
+	if !s.listed {
+		next.entry = entry{mapping: holder, key: next.key, path: next.path}
+	}
 	return next, true
 }
 
@@ -219,6 +223,7 @@ func (s spot) intoSequence(list *yaml.Node) (spot, bool) {
 
 func (s spot) item(list *yaml.Node, i int, rest string) spot {
 	next := s
+	next.listed = true
 	next.key, next.value, next.rest = nil, resolve(list.Content[i]), rest
 	next.path = s.path + "[" + strconv.Itoa(i) + "]"
 	return next

@@ -1,7 +1,6 @@
 package compose
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -33,7 +32,7 @@ func open(src Source) ([]*recipe, error) {
 		files = append(files, &file{name: path, text: text})
 	}
 	if len(files) == 1 && isManifest(files[0]) {
-		return openManifest(src, files[0], p)
+		return openManifest(src, files[0])
 	}
 	if src.Recipe != "" {
 		return nil, fmt.Errorf("choosing recipe %q: %q is not a BOSH manifest", src.Recipe, files[0].name)
@@ -83,13 +82,16 @@ func (r *recipe) locate() bool {
 		if f.docs == nil {
 			docs, fault := parse(f.name, f.text)
 			if fault != nil {
+				if f.shift != nil {
+					fault.Line, fault.Column = f.shift(fault.Line, fault.Column)
+				}
 				r.add([]finding{{Diagnostic: *fault}})
 				readable = false
 			}
 			f.docs = docs
 		}
 		for _, doc := range f.docs {
-			doc.dir, doc.lookup = r.dir, r.env.Resolve
+			doc.dir, doc.lookup, doc.shift = r.dir, r.env.Resolve, f.shift
 		}
 		x.docs = append(x.docs, f.docs...)
 	}
@@ -232,17 +234,4 @@ func texts(n *yaml.Node) []string {
 		}
 	}
 	return all
-}
-
-// isManifest tells whether a file is a BOSH manifest: its top level has instance_groups.
-func isManifest(f *file) bool {
-	if !bytes.Contains(f.text, []byte("instance_groups")) {
-		return false
-	}
-	docs, fault := parse(f.name, f.text)
-	if fault != nil || len(docs) != 1 {
-		return false
-	}
-	groups := child(docs[0].root, "instance_groups")
-	return groups != nil
 }

@@ -12,6 +12,8 @@ import (
 type finding struct {
 	Diagnostic
 	entry entry
+	// derived marks what only follows from an entry already taken out: it goes too, but nobody needs to hear of it.
+	derived bool
 }
 
 // finding makes an error about a node.
@@ -53,6 +55,7 @@ func (r *recipe) examine(ctx context.Context, failure error) *loaded {
 
 // explain says why a recipe didn't load: all that its documents tell, or else what the loader said.
 func (r *recipe) explain(failure error) []finding {
+	// Each step rests on the one before.
 	steps := []func(*document) []finding{(*document).structure, r.interpolation, r.conformance}
 	for _, step := range steps {
 		var found []finding
@@ -71,7 +74,13 @@ func (r *recipe) explain(failure error) []finding {
 func (r *recipe) prune(found []finding) bool {
 	pruned := false
 	for _, f := range found {
-		if f.entry.cut() {
+		own := slices.ContainsFunc(r.files, func(file *file) bool { return file.name == f.File })
+		if !own {
+			return false
+		}
+		// A whole section goes only if it is itself what is wrong; without services there is nothing left to check.
+		whole := slices.Contains(sections(), f.entry.path) && f.entry.path != f.Path || f.entry.path == "services"
+		if !whole && f.entry.cut() {
 			pruned = true
 			r.pruned = append(r.pruned, f.entry.path)
 		}
@@ -91,7 +100,11 @@ func (r *recipe) details() types.ConfigDetails {
 // add takes findings into the recipe's diagnostics, each once.
 func (r *recipe) add(found []finding) {
 	for _, f := range found {
-		if !slices.Contains(r.diagnostics, f.Diagnostic) {
+		// What stands behind an anchor has many paths, but is one finding.
+		known := slices.ContainsFunc(r.diagnostics, func(d Diagnostic) bool {
+			return d.Line > 0 && d.Position() == f.Position() && d.Message == f.Message || d == f.Diagnostic
+		})
+		if !known && !f.derived {
 			r.diagnostics = append(r.diagnostics, f.Diagnostic)
 		}
 	}

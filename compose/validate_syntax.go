@@ -20,7 +20,11 @@ func syntax(name string, text []byte, err error) *Diagnostic {
 		return d
 	}
 	d.Line, d.Column = syntaxPosition(err)
-	d.Message, d.Hint = syntaxMessage(err, line(text, d.Line))
+	at := line(text, d.Line)
+	d.Message, d.Hint = syntaxMessage(err, at)
+	if tab := strings.IndexByte(at, '\t'); d.Column == 0 && tab >= 0 && strings.TrimSpace(at[:tab]) == "" {
+		d.Column = tab + 1
+	}
 	return d
 }
 
