@@ -148,7 +148,7 @@ func (c *cli) printVerdicts(flags *checkFlags, verdicts []verdict, valid bool) e
 		return writeVerdictsJSON(c.out, verdicts, valid)
 	}
 	for _, v := range verdicts {
-		for _, d := range v.findings {
+		for _, d := range c.nearby(v.findings) {
 			c.printFinding(d)
 		}
 		if !flags.quiet {

@@ -95,7 +95,7 @@ func (c *cli) apply(ctx context.Context, e *engine.Engine, plan *engine.Plan, ti
 	for _, warning := range plan.Warnings {
 		c.ui.warn(warning)
 	}
-	show := c.follow(e, title, len(plan.Steps))
+	show := c.follow(ctx, e, title, len(plan.Steps))
 	err := e.Apply(ctx, plan)
 	show.close()
 	if err != nil && len(show.skipped) > 0 {
@@ -115,6 +115,9 @@ func (c *cli) readAside(ctx context.Context) <-chan error {
 	source := c.source()
 	go func() {
 		_, _, err := compose.Load(ctx, source)
+		if err != nil {
+			err = c.unreadable(err)
+		}
 		unread <- err
 	}()
 	return unread
@@ -139,7 +142,7 @@ func (c *cli) checkServices(ctx context.Context, services []string, containers [
 		project, _, err := compose.Load(ctx, c.source())
 		switch {
 		case err != nil:
-			return errors.Join(noSuchService(name), fmt.Errorf("reading the recipe: %w", err))
+			return errors.Join(noSuchService(name), c.unreadable(err))
 		case !project.Knows(name):
 			return noSuchService(name)
 		}

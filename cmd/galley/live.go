@@ -87,9 +87,7 @@ func (l *live) event(e engine.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e.Kind == engine.Warned {
-		l.erase()
-		l.ui.warn(fmt.Sprintf("%s: %s", e.Step.Action.Target(), e.Detail))
-		l.draw()
+		l.above(func() { l.ui.warn(fmt.Sprintf("%s: %s", e.Step.Action.Target(), e.Detail)) })
 		return
 	}
 	l.row(e.Step.Action.Target()).take(e, l.now())
@@ -99,14 +97,26 @@ func (l *live) event(e engine.Event) {
 	}
 }
 
+func (l *live) say(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.above(func() { l.ui.say("%s", text) })
+}
+
+// above has something printed for good above the lines that are redrawn. The caller holds mu.
+func (l *live) above(print func()) {
+	l.erase()
+	print()
+	l.draw()
+}
+
 func (l *live) close() {
 	close(l.stop)
 	l.idle.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.erase()
 	width, _ := l.size()
-	l.write(l.lines(l.rows, width))
+	l.replace(l.lines(l.rows, width))
 	l.drawn = 0
 }
 
@@ -168,8 +178,7 @@ func (l *live) draw() {
 	if more := len(l.rows) - len(shown); more > 0 {
 		lines = append(lines, cut(fmt.Sprintf(" and %d more", more), width-1))
 	}
-	l.erase()
-	l.write(lines)
+	l.replace(lines)
 	l.drawn = len(lines)
 }
 
@@ -197,8 +206,18 @@ func (l *live) erase() {
 	l.drawn = 0
 }
 
-func (l *live) write(lines []string) {
-	io.WriteString(l.ui.err, strings.Join(lines, "\n")+"\n")
+// replace prints lines where the ones drawn before stand, in one write and clearing behind what is new, so that nothing
+// flickers. The caller holds mu.
+func (l *live) replace(lines []string) {
+	var b strings.Builder
+	if l.drawn > 0 {
+		fmt.Fprintf(&b, "\x1b[%dA\r", l.drawn)
+	}
+	for _, line := range lines {
+		b.WriteString(line + "\x1b[K\n")
+	}
+	b.WriteString("\x1b[J")
+	io.WriteString(l.ui.err, b.String())
 }
 
 // lines are the header and the rows, none wider than the terminal: a line that wraps would spoil the next drawing.

@@ -52,7 +52,11 @@ func (s *screen) put(r rune) {
 			s.t.Errorf("a line is wider than the terminal's %d columns: %q", s.width, s.lines[s.row])
 		}
 		line := []rune(s.lines[s.row])
-		s.lines[s.row] = string(append(line[:min(s.col, len(line))], r))
+		for s.col >= len(line) {
+			line = append(line, ' ')
+		}
+		line[s.col] = r
+		s.lines[s.row] = string(line)
 		s.col++
 	}
 }
@@ -68,6 +72,11 @@ func (s *screen) control(args string, what byte) {
 		s.row -= n
 	case 'J':
 		s.lines = s.lines[:min(s.row, len(s.lines))]
+	case 'K':
+		if s.row < len(s.lines) {
+			line := []rune(s.lines[s.row])
+			s.lines[s.row] = string(line[:min(s.col, len(line))])
+		}
 	case 'm':
 	default:
 		s.t.Errorf("unexpected control sequence %q%c", args, what)

@@ -1,24 +1,27 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"time"
 
 	"galley/engine"
 )
 
-// progress shows how a plan's walk is getting on. Its methods are called from one goroutine.
+// progress shows how a plan's walk is getting on.
 type progress interface {
-	// event takes what the walk tells.
+	// event takes what the walk tells, from one goroutine.
 	event(engine.Event)
+	// say prints a line about the walk as a whole, from any goroutine.
+	say(text string)
 	// close ends the show, so that other things may be printed.
 	close()
 }
 
 // follow has the walk's events shown, and gathers what was skipped for the report. The title is the command and the
 // project, total the number of steps, 0 if it isn't known.
-func (c *cli) follow(e *engine.Engine, title string, total int) *follower {
-	f := &follower{ui: c.ui}
+func (c *cli) follow(ctx context.Context, e *engine.Engine, title string, total int) *follower {
+	f := &follower{}
 	switch {
 	case c.ui.json:
 		f.show = jsonProgress{c.ui}
@@ -30,14 +33,18 @@ func (c *cli) follow(e *engine.Engine, title string, total int) *follower {
 		f.show = plainProgress{c.ui}
 	}
 	e.Notify = f.event
+	f.unhook = context.AfterFunc(ctx, func() {
+		f.show.say("finishing what is under way; interrupt again to return at once")
+	})
 	return f
 }
 
 // follower stands between the walk and the show.
 type follower struct {
-	ui      *ui
 	show    progress
 	skipped []*engine.Step
+	// unhook ends the wait for an interruption.
+	unhook func() bool
 }
 
 func (f *follower) event(e engine.Event) {
@@ -47,8 +54,8 @@ func (f *follower) event(e engine.Event) {
 	f.show.event(e)
 }
 
-// close ends the show and names what was skipped because of a failure.
 func (f *follower) close() {
+	f.unhook()
 	f.show.close()
 }
 
@@ -91,7 +98,8 @@ func (p plainProgress) event(e engine.Event) {
 	p.ui.say(" %-9s %s  %s  %s", target.Kind, target.Name, state, seconds(e.Took))
 }
 
-func (plainProgress) close() {}
+func (p plainProgress) say(text string) { p.ui.say("%s", text) }
+func (plainProgress) close()            {}
 
 // quietProgress shows warnings alone.
 type quietProgress struct {
@@ -104,7 +112,8 @@ func (q quietProgress) event(e engine.Event) {
 	}
 }
 
-func (quietProgress) close() {}
+func (quietProgress) say(string) {}
+func (quietProgress) close()     {}
 
 // jsonProgress prints each event as an object.
 type jsonProgress struct {
@@ -145,7 +154,8 @@ func (p jsonProgress) event(e engine.Event) {
 	p.ui.object(o)
 }
 
-func (jsonProgress) close() {}
+func (p jsonProgress) say(text string) { p.ui.say("%s", text) }
+func (jsonProgress) close()            {}
 
 // seconds prints a duration as people read it beside a step.
 func seconds(d time.Duration) string {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -49,15 +50,32 @@ func (c *cli) standardInput() io.Reader {
 func (c *cli) load(ctx context.Context) (*compose.Project, error) {
 	project, diagnostics, err := compose.Load(ctx, c.source())
 	if err != nil {
-		return nil, &recipeError{err}
+		return nil, c.unreadable(err)
 	}
-	for _, d := range diagnostics {
+	for _, d := range c.nearby(diagnostics) {
 		if d.Severity == compose.Warning {
 			c.ui.warn(located(d))
 			c.ui.hint(d.Hint)
 		}
 	}
 	return project, nil
+}
+
+// unreadable is the error of a recipe that there is no going on with.
+func (c *cli) unreadable(err error) error {
+	if invalid := (*compose.InvalidError)(nil); errors.As(err, &invalid) {
+		err = &compose.InvalidError{Diagnostics: c.nearby(invalid.Diagnostics)}
+	}
+	return &recipeError{err}
+}
+
+// nearby gives findings with their files as seen from the working directory.
+func (c *cli) nearby(diagnostics []compose.Diagnostic) []compose.Diagnostic {
+	near := slices.Clone(diagnostics)
+	for i := range near {
+		near[i].File = c.relative(near[i].File)
+	}
+	return near
 }
 
 // connect reaches the Engine.

@@ -123,7 +123,7 @@ func (c *cli) up(ctx context.Context, u *upFlags, opts engine.DiffOptions) error
 
 // converge brings the Engine to what is wanted and shows how that is getting on.
 func (c *cli) converge(ctx context.Context, s *survey, opts engine.DiffOptions, quietPull bool) error {
-	show := c.follow(s.engine, "up "+s.project.Name, c.steps(s, opts))
+	show := c.follow(ctx, s.engine, "up "+s.project.Name, c.steps(s, opts))
 	if quietPull {
 		s.engine.Notify = withoutProgress(show.event)
 	}
