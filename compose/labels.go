@@ -22,6 +22,8 @@ const (
 const (
 	// LabelHash is [Service.Hash], [Network.Hash] or [Volume.Hash]: it alone decides whether something changed.
 	LabelHash = "io.galley.hash"
+	// LabelPreStop is [Service.PreStop] as JSON: a container is stopped properly without its recipe.
+	LabelPreStop = "io.galley.pre-stop"
 	// LabelFields is [Service.Fields] as JSON, for the reasons of a later plan.
 	LabelFields = "io.galley.fields"
 )

@@ -80,8 +80,13 @@ type Service struct {
 	Endpoints []Endpoint
 	// Needs are the services to be gated on before a container of this one starts, sorted by service.
 	Needs []Need
-	// Update is what deploy.update_config says of replacing this service's containers.
-	Update Update
+	// Update is what deploy.update_config says of replacing this service's containers, Rollback what
+	// deploy.rollback_config says of putting them back.
+	Update, Rollback Update
+	// PreStart are run to completion before a container starts, PostStart in it afterwards, PreStop in it before it is
+	// stopped (compose-spec, services: pre_start, post_start, pre_stop).
+	PreStart           []Init
+	PostStart, PreStop []Hook
 	// NoEarlyProbes leaves it to the Engine alone to find out that a container became healthy (x-galley: early_probes).
 	NoEarlyProbes bool
 	// Fields are the digests of all that makes a container of this service what it is, by recipe attribute
@@ -158,10 +163,49 @@ const (
 	Completed Condition = "service_completed_successfully"
 )
 
-// Update is how a service's containers are replaced (compose-spec, deploy: update_config).
+// Update is how a service's containers are replaced (compose-spec, deploy: update_config). The zero value replaces all
+// replicas at once, the old ones stopped first, and puts the service back when one fails.
 type Update struct {
 	// StartFirst: the new container starts before the old one stops.
 	StartFirst bool
+	// Parallelism is how many replicas are replaced at once; 0 means all.
+	Parallelism int
+	// Delay is the pause between one group of replicas and the next.
+	Delay time.Duration
+	// Monitor is how long a new container must stay up before its replacement counts as done; 0 leaves it to the engine.
+	Monitor time.Duration
+	// OnFailure says what becomes of the service when a replacement fails; "" means FailureRollback.
+	OnFailure FailureAction
+}
+
+// FailureAction is a value of deploy.update_config.failure_action.
+type FailureAction string
+
+// The failure actions: put the service back, leave it as it is, go on with the further replicas.
+const (
+	FailureRollback FailureAction = "rollback"
+	FailurePause    FailureAction = "pause"
+	FailureContinue FailureAction = "continue"
+)
+
+// Hook is a command that is run in a service's container at a moment of its life.
+type Hook struct {
+	Command    []string `json:"command"`
+	User       string   `json:"user,omitempty"`
+	WorkingDir string   `json:"working_dir,omitempty"`
+	Env        []string `json:"environment,omitempty"`
+	Privileged bool     `json:"privileged,omitempty"`
+}
+
+// Init is a container that runs to completion before a service's container starts, with that one's volumes.
+type Init struct {
+	// Config, Host, Platform and Endpoints are its payload, as those of a [Service].
+	Config    container.Config
+	Host      container.HostConfig
+	Platform  string
+	Endpoints []Endpoint
+	// PerReplica runs it before each replica, not once for the service.
+	PerReplica bool
 }
 
 // Network is a network of the project, or an external one that must exist.

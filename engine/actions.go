@@ -43,6 +43,8 @@ type createContainer struct {
 	inherit map[string]string
 	// connectAll attaches all networks at once (API 1.44 and newer); else only the first.
 	connectAll bool
+	// init is set for a container of pre_start.
+	init *initOf
 }
 
 func (createContainer) Verb() Verb { return VerbCreate }

@@ -32,7 +32,7 @@ func (e *Engine) walk(ctx context.Context, plan *Plan) []outcome {
 		after:  func(i int) []int { return plan.Steps[i].After },
 		heavy:  func(i int) bool { return plan.Steps[i].Action.Verb() != VerbAwait },
 		limit:  e.opts.Parallel,
-		finish: func(i int) bool { return plan.bringsBack(i) },
+		finish: func(i int) bool { return plan.Steps[i].urgent },
 		asides: shared.asides,
 		do: func(ctx context.Context, i int) error {
 			return (&run{shared: shared, step: i}).carryOut(ctx, plan.Steps[i].Action)
@@ -102,9 +102,8 @@ type run struct {
 // carryOut does the action and explains its failure. What changes the Engine is finished even when ctx ends: half a
 // change is worse than one more. Waits and pulls end with ctx.
 func (r *run) carryOut(ctx context.Context, action Action) error {
-	switch action.Verb() {
-	case VerbAwait, VerbPull:
-	default:
+	waits := action.Verb() == VerbAwait || action.Verb() == VerbPull
+	if !waits || r.plan.Steps[r.step].urgent {
 		ctx = context.WithoutCancel(ctx)
 	}
 	err := action.do(ctx, r)
@@ -112,6 +111,10 @@ func (r *run) carryOut(ctx context.Context, action Action) error {
 		return err
 	}
 	failure := &StepError{Step: &r.plan.Steps[r.step], Err: err}
+	var hook *hookError
+	if errors.As(err, &hook) {
+		failure.Logs = hook.output
+	}
 	switch a := action.(type) {
 	case startContainer:
 		failure.Logs = r.lastLogs(ctx, a.ref)

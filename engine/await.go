@@ -28,8 +28,10 @@ type awaitContainer struct {
 	gate gate
 	// within bounds the wait, counted from the beginning of the walk; 0 is for ever.
 	within time.Duration
-	// steady is how long a container without a healthcheck must have been running.
-	steady time.Duration
+	// steady: a container without a healthcheck must have been running for a while (Options.SteadyFor).
+	steady bool
+	// monitor is how long it must have been running in any case; pause is added after the gate is passed.
+	monitor, pause time.Duration
 	// early: where the Engine would probe late, the healthcheck's own test is run early and often.
 	early bool
 }
@@ -38,6 +40,7 @@ func (awaitContainer) Verb() Verb { return VerbAwait }
 
 // do subscribes, inspects, and then reads again after each event: no event can be missed and none is believed.
 func (a awaitContainer) do(ctx context.Context, r *run) error {
+	whole := ctx // a wait that is over is told with the state that the container is in then
 	if a.within > 0 {
 		deadline, cancel := context.WithDeadlineCause(ctx, r.began.Add(a.within), errTooLate)
 		defer cancel()
@@ -49,14 +52,14 @@ func (a awaitContainer) do(ctx context.Context, r *run) error {
 	probe := &probe{run: r, id: id}
 	defer probe.stop()
 	for last := ""; ; {
-		c, err := r.inspect(ctx, id)
+		c, err := r.inspect(whole, id)
 		passed, state := a.judge(c, err)
 		if state != "" {
 			return a.unhealthy(state)
 		}
-		rest := a.unsteady(c)
+		rest := a.unsteady(c, r.opts.SteadyFor)
 		if passed && rest <= 0 {
-			return nil
+			return a.rest(ctx)
 		}
 		if c.State != nil {
 			last = describe(c.State)
@@ -72,7 +75,7 @@ func (a awaitContainer) do(ctx context.Context, r *run) error {
 		case <-woken:
 		case <-steady:
 		case <-probe.succeeded:
-			return nil
+			return a.rest(ctx)
 		case <-ctx.Done():
 			if errors.Is(context.Cause(ctx), errTooLate) {
 				return a.unhealthy(fmt.Sprintf("%s after %s", last, a.within))
@@ -82,16 +85,33 @@ func (a awaitContainer) do(ctx context.Context, r *run) error {
 	}
 }
 
-// unsteady is how much longer a container must run before it is believed; a healthcheck says it better than time does.
-func (a awaitContainer) unsteady(c container.InspectResponse) time.Duration {
-	if a.steady == 0 || c.State == nil || !c.State.Running || c.State.Health != nil {
+// rest is the pause between one group of replicas and the next.
+func (a awaitContainer) rest(ctx context.Context) error {
+	if a.pause == 0 {
+		return nil
+	}
+	select {
+	case <-time.After(a.pause):
+		return nil
+	case <-ctx.Done():
+		return errLeft
+	}
+}
+
+// unsteady is how much longer a container must run before it is believed.
+func (a awaitContainer) unsteady(c container.InspectResponse, enough time.Duration) time.Duration {
+	if c.State != nil && c.State.Health != nil || !a.steady {
+		enough = 0 // a healthcheck says it better than time does
+	}
+	enough = max(enough, a.monitor)
+	if enough == 0 || c.State == nil || !c.State.Running {
 		return 0
 	}
 	started, err := time.Parse(time.RFC3339Nano, c.State.StartedAt)
 	if err != nil {
 		return 0
 	}
-	return a.steady - time.Since(started)
+	return enough - time.Since(started)
 }
 
 // errTooLate is the cause of a wait's end by its own bound.

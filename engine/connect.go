@@ -15,6 +15,7 @@ const MinAPI = "1.41"
 const (
 	defaultAnswerWithin = 10 * time.Second
 	defaultFinishWithin = 2 * time.Minute
+	defaultSteadyFor    = time.Second
 	// Beyond eight calls at a time dockerd gains nothing on small machines, and removals get slower.
 	defaultParallel = 8
 )
@@ -51,6 +52,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.FinishWithin == 0 {
 		o.FinishWithin = defaultFinishWithin
+	}
+	if o.SteadyFor == 0 {
+		o.SteadyFor = defaultSteadyFor
 	}
 	if o.Parallel <= 0 {
 		o.Parallel = defaultParallel

@@ -89,14 +89,6 @@ func withChildren(p *compose.Project, names []string) []string {
 	return names
 }
 
-// bringsBack tells whether a step starts what takes the place of something that the plan stopped: between the two, an
-// interruption would leave a service worse than it was.
-func (p *Plan) bringsBack(i int) bool {
-	return p.Steps[i].Action.Verb() == VerbStart && slices.ContainsFunc(p.Steps[i].Needs, func(before int) bool {
-		return p.Steps[before].Action.Verb() == VerbStop
-	})
-}
-
 // RolledBackError says that an update failed and that the services it broke were put back to what ran before.
 type RolledBackError struct {
 	// Services are those that were put back, sorted.

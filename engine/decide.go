@@ -18,6 +18,10 @@ type servicePlan struct {
 	spec     *compose.Service
 	oneShot  bool // somebody waits for its completion
 	replicas []*replica
+	// update is how replicas are replaced: by update_config, or by rollback_config when they are put back.
+	update compose.Update
+	// inits are the last steps of the service's pre_start, once planned.
+	inits []*node
 	// surplus are containers that are too many.
 	surplus []*Container
 }
@@ -34,6 +38,7 @@ type replica struct {
 	ref     ref
 	created *node
 	started *node // nil: it runs already
+	passed  []*node
 	awaits  map[gate]*node
 }
 
@@ -48,7 +53,10 @@ func (p *servicePlan) renewed() bool {
 
 // decide assigns the observed containers of a service to its replicas.
 func (d *differ) decide(s *compose.Service) *servicePlan {
-	p := &servicePlan{spec: s, oneShot: d.isOneShot(s.Name)}
+	p := &servicePlan{spec: s, oneShot: d.isOneShot(s.Name), update: s.Update}
+	if d.opts.restore != nil {
+		p.update = s.Rollback
+	}
 	slots := map[int][]*Container{}
 	for _, c := range d.have.Containers {
 		if c.Service == s.Name && !c.OneOff && c.Phase != container.StateRemoving {

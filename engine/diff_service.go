@@ -5,7 +5,6 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"time"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
@@ -20,35 +19,47 @@ func (d *differ) planService(p *servicePlan) {
 	for _, c := range p.surplus {
 		d.remove(c, d.stop(c, "too many replicas"), "too many replicas")
 	}
+	d.clearInits(p)
+	turns := d.turns(p)
 	var passed []*node
 	for _, r := range p.replicas {
-		if r.keep == nil {
-			passed = append(passed, d.planCreate(p, r)...)
-		} else {
-			passed = append(passed, d.planKeep(p, r)...)
-		}
+		r.passed = d.planReplica(p, r, turns.next(r))
+		turns.took(r)
+		passed = append(passed, r.passed...)
 	}
 	for _, r := range p.replicas {
+		if p.update.OnFailure == compose.FailureContinue {
+			passed = r.passed
+		}
 		d.settle(p, r, passed)
 	}
 	d.planRestart(p)
 }
 
-// planCreate creates a replica and returns what must have passed before what it replaces is removed. Where it takes an
-// old one's place, that is stopped as late as possible: when the new one is created and all its gates are open.
-func (d *differ) planCreate(p *servicePlan, r *replica) []*node {
+// planReplica returns what must have passed before what stands in the replica's place is removed.
+func (d *differ) planReplica(p *servicePlan, r *replica, turn gates) []*node {
+	if r.keep == nil {
+		return d.planCreate(p, r, turn)
+	}
+	return d.planKeep(p, r, turn)
+}
+
+// planCreate creates a replica. Where it takes an old one's place, that is stopped as late as possible: when the new one is
+// created, all its gates are open, and it is its turn.
+func (d *differ) planCreate(p *servicePlan, r *replica, turn gates) []*node {
 	ready := d.create(p, r)
 	d.rememberOld(p, r)
 	if d.opts.NoStart {
 		return append(ready, d.stopOthers(r, ready...)...)
 	}
-	gates := d.gatesOf(p.spec)
-	if p.spec.Update.StartFirst && d.canOverlap(p.spec, r) {
-		d.start(p, r, r.why, gates, ready...)
+	open := d.gatesOf(p.spec).and(turn)
+	if p.update.StartFirst && d.canOverlap(p.spec, r) {
+		d.start(p, r, r.why, open, nil, ready...)
 		return d.pass(p, r, func(passed *node) []*node { return d.stopOthers(r, passed) })
 	}
-	stops := d.stopOthers(r, append(ready, gates.needs...)...)
-	d.start(p, r, r.why, gates, append(ready, stops...)...)
+	stops := d.stopOthers(r, append(ready, open.needs...)...)
+	after(stops, open.after)
+	d.start(p, r, r.why, open, stops, ready...)
 	return d.pass(p, r, nil)
 }
 
@@ -58,18 +69,15 @@ func (d *differ) pass(p *servicePlan, r *replica, then func(passed *node) []*nod
 		return nil
 	}
 	passed := d.await(p, r, p.gate(), "before the old one goes")
-	wait := passed.action.(awaitContainer)
-	wait.steady = steadyFor
-	passed.action = wait
+	change(passed, func(a awaitContainer) awaitContainer {
+		a.steady, a.monitor = true, p.update.Monitor
+		return a
+	})
 	if then == nil {
 		return []*node{passed}
 	}
 	return append(then(passed), passed)
 }
-
-// steadyFor is how long a replacement without a healthcheck must run before the old container goes. Most of what is
-// broken by an update dies at once.
-const steadyFor = time.Second
 
 // rememberOld notes what a replica is put back to if its update fails.
 func (d *differ) rememberOld(p *servicePlan, r *replica) {
@@ -88,9 +96,8 @@ func ranBefore(others []*Container) *Container {
 	return others[0]
 }
 
-// planKeep starts a container that is as wanted and does not run, mends its attachments, and returns what must have
-// passed before what a broken update left beside it is removed.
-func (d *differ) planKeep(p *servicePlan, r *replica) []*node {
+// planKeep starts a container that is as wanted and does not run, and mends its attachments.
+func (d *differ) planKeep(p *servicePlan, r *replica, turn gates) []*node {
 	ready := d.reconnect(p, r)
 	if !d.mustStart(p, r) {
 		if r.keep.Phase == container.StatePaused {
@@ -99,10 +106,21 @@ func (d *differ) planKeep(p *servicePlan, r *replica) []*node {
 		return append(ready, d.stopOthers(r)...)
 	}
 	d.rememberOld(p, r)
-	gates := d.gatesOf(p.spec)
-	stops := d.stopOthers(r, append(ready, gates.needs...)...)
-	d.start(p, r, d.whyStart(r.keep), gates, append(ready, stops...)...)
+	open := d.gatesOf(p.spec).and(turn)
+	stops := d.stopOthers(r, append(ready, open.needs...)...)
+	after(stops, open.after)
+	if stop := d.stops[r.keep.ID]; stop != nil {
+		stops = append(stops, stop)
+	}
+	d.start(p, r, d.whyStart(r.keep), open, stops, ready...)
 	return d.pass(p, r, nil)
+}
+
+// after lets nodes wait for others to have ended.
+func after(nodes, ended []*node) {
+	for _, n := range nodes {
+		n.after = append(n.after, ended...)
+	}
 }
 
 func (d *differ) mustStart(p *servicePlan, r *replica) bool {
@@ -134,7 +152,7 @@ func (d *differ) create(p *servicePlan, r *replica) []*node {
 		number:     r.number,
 		parents:    map[string]ref{},
 		inherit:    d.inherited(s, r),
-		connectAll: !versions.LessThan(d.have.API, "1.44"),
+		connectAll: d.connectsAll(),
 	}
 	if img := d.have.image(s.Config.Image); img != nil {
 		action.imageID = img.ID
@@ -166,6 +184,9 @@ func (d *differ) create(p *servicePlan, r *replica) []*node {
 	}
 	return ready
 }
+
+// connectsAll tells whether the Engine attaches all networks at creation; older ones take one there, and connects.
+func (d *differ) connectsAll() bool { return !versions.LessThan(d.have.API, "1.44") }
 
 // runningOf finds a container of a service that this plan leaves out.
 func (d *differ) runningOf(service string) *Container {
@@ -218,15 +239,22 @@ func (d *differ) attached(c *Container, name string) bool {
 	return false
 }
 
-// start adds the start of a replica.
-func (d *differ) start(p *servicePlan, r *replica, why string, gates gates, needs ...*node) {
+// start adds the start of a replica, with its hooks. Once something was stopped for it, it is urgent: it is begun even when
+// the walk is interrupted.
+func (d *differ) start(p *servicePlan, r *replica, why string, open gates, stops []*node, needs ...*node) {
 	ports := p.spec.Host.PortBindings
+	needs = slices.Concat(needs, stops, open.needs)
+	inits := d.planInits(p, r, len(stops) > 0, open, needs)
 	r.started = d.add(startContainer{
 		subject: subject{r.ref, p.spec.Name},
 		alone:   usesPortRange(ports),
-	}, why, append(needs, gates.needs...)...)
-	r.started.after = append(r.started.after, gates.after...)
+	}, why, append(needs, inits...)...)
+	r.started.urgent = len(stops) > 0
+	after([]*node{r.started}, open.after)
 	d.starts = append(d.starts, portUse{service: p.spec.Name, node: r.started, ports: boundPorts(ports)})
+	for i, hook := range p.spec.PostStart {
+		r.started = d.add(runHook{subject{r.ref, p.spec.Name}, fmt.Sprintf("post_start[%d]", i), hook}, "post_start", r.started)
+	}
 }
 
 // stopOthers stops what stands in a replica's place, if it runs.
@@ -266,14 +294,14 @@ func (d *differ) stop(c *Container, why string, needs ...*node) *node {
 	if !c.Running() {
 		return nil
 	}
+	for _, ref := range sortedNames(d.images) {
+		needs = append(needs, d.images[ref])
+	}
 	stop := d.add(stopContainer{
 		subject: subject{c.ref(), c.Service},
 		timeout: d.opts.StopTimeout,
 		unpause: c.Phase == container.StatePaused,
-	}, why, needs...)
-	for _, ref := range sortedNames(d.images) {
-		stop.need(d.images[ref])
-	}
+	}, why, append(needs, d.planPreStop(c, needs)...)...)
 	d.stops[c.ID] = stop
 	d.frees = append(d.frees, portUse{service: c.Service, node: stop, ports: publishedPorts(c)})
 	return stop

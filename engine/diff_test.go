@@ -273,7 +273,7 @@ warning: container shop-old-1 is an orphan: the recipe has no service "old"; --r
 2 remove network shop_front (network definition changed) needs 1
 3 create network shop_front (network definition changed) needs 2
 4 connect container shop-web-1 (the network was made anew) needs 3
-5 start container shop-web-1 (its network was made anew) needs 4
+5 start container shop-web-1 (its network was made anew) needs 0 4
 `},
 		"attaches a container again that somebody disconnected": {
 			want: func() *compose.Project {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/docker/docker/api/types/container"
 
@@ -11,6 +12,11 @@ import (
 // gates are what a start waits for: needs must have succeeded, after only ended (depends_on: required: false).
 type gates struct {
 	needs, after []*node
+}
+
+// and returns both gates together.
+func (g gates) and(other gates) gates {
+	return gates{slices.Concat(g.needs, other.needs), slices.Concat(g.after, other.after)}
 }
 
 // gatesOf are the gates by a service's depends_on. What has passed already is no step.
@@ -65,9 +71,10 @@ func (p *servicePlan) gate() gate {
 // does.
 func (d *differ) await(p *servicePlan, r *replica, g gate, why string) *node {
 	if g == gateHealthy && r.awaits[gateReady] != nil {
-		wait := r.awaits[gateReady].action.(awaitContainer)
-		wait.gate = gateHealthy
-		r.awaits[gateReady].action = wait
+		change(r.awaits[gateReady], func(a awaitContainer) awaitContainer {
+			a.gate = gateHealthy
+			return a
+		})
 		return r.awaits[gateReady]
 	}
 	if g == gateReady && r.awaits[gateHealthy] != nil {

@@ -37,21 +37,29 @@ func canonical(ref string) (tag, digest string) {
 	return reference.FamiliarString(reference.TagNameOnly(named)), ""
 }
 
-// planImage has a missing image pulled, once for all services that create containers from it.
+// planImage has missing images pulled, each once for all services that create containers from it.
 func (d *differ) planImage(p *servicePlan) {
-	ref := p.spec.Config.Image
-	if _, planned := d.images[ref]; planned || !p.creates() || d.have.image(ref) != nil {
+	if p.creates() {
+		d.needImage(p.spec, p.spec.Config.Image, p.spec.Platform)
+	}
+	for _, init := range p.spec.PreStart {
+		d.needImage(p.spec, init.Config.Image, init.Platform)
+	}
+}
+
+func (d *differ) needImage(s *compose.Service, ref, platform string) {
+	if d.images[ref] != nil || d.have.image(ref) != nil {
 		return
 	}
-	if d.pullPolicy(p.spec) == compose.PullNever {
+	if d.pullPolicy(s) == compose.PullNever {
 		d.errs = append(d.errs, &ImageError{
 			Ref:  ref,
-			Err:  fmt.Errorf("it is not on this machine, and service %q is not to pull it (pull_policy: never)", p.spec.Name),
+			Err:  fmt.Errorf("it is not on this machine, and service %q is not to pull it (pull_policy: never)", s.Name),
 			Hint: "import the image before",
 		})
 		return
 	}
-	d.images[ref] = d.add(pullImage{ref: ref, platform: p.spec.Platform, service: p.spec.Name}, "missing")
+	d.images[ref] = d.add(pullImage{ref: ref, platform: platform, service: s.Name}, "missing")
 }
 
 func (d *differ) pullPolicy(s *compose.Service) compose.PullPolicy {

@@ -8,6 +8,7 @@ type node struct {
 	why    string
 	needs  []*node
 	after  []*node
+	urgent bool
 }
 
 // graph collects the nodes of a plan in a readable order: that of their making.
@@ -31,6 +32,13 @@ func (n *node) need(others ...*node) {
 	}
 }
 
+// change exchanges the node's action for a changed one, if it is of that kind.
+func change[A Action](n *node, f func(A) A) {
+	if action, ok := n.action.(A); ok {
+		n.action = f(action)
+	}
+}
+
 // steps puts the nodes into topological order, keeping the order of their making where the graph leaves a choice.
 func (g *graph) steps() []Step {
 	index := make(map[*node]int, len(g.nodes))
@@ -45,7 +53,7 @@ func (g *graph) steps() []Step {
 			visit(before)
 		}
 		index[n] = len(steps)
-		steps = append(steps, Step{Action: n.action, Why: n.why})
+		steps = append(steps, Step{Action: n.action, Why: n.why, urgent: n.urgent})
 	}
 	for _, n := range g.nodes {
 		visit(n)

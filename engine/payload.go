@@ -33,6 +33,9 @@ func (a createContainer) payload(ctx context.Context, r *run) (*body, error) {
 	parents := a.parentIDs(r)
 	config.Labels = withLabels(config.Labels, a.labels(r, parents))
 	a.joinParents(&host, parents)
+	if a.init != nil {
+		host.VolumesFrom = append(slices.Clone(host.VolumesFrom), r.id(a.init.replica))
+	}
 	host.Binds = slices.Clone(host.Binds)
 	for _, destination := range slices.Sorted(maps.Keys(a.inherit)) {
 		host.Binds = append(host.Binds, a.inherit[destination]+":"+destination)
@@ -73,6 +76,13 @@ func (a createContainer) labels(r *run, parents map[string]string) map[string]st
 	}
 	if a.imageID != "" {
 		labels[compose.LabelImage] = a.imageID
+	}
+	if a.init != nil {
+		labels[compose.LabelOneOff], labels[labelInit] = "True", strconv.Itoa(a.init.place)
+	}
+	if len(a.spec.PreStop) > 0 {
+		hooks, _ := json.Marshal(a.spec.PreStop) // plain data always marshals
+		labels[compose.LabelPreStop] = string(hooks)
 	}
 	if len(parents) > 0 {
 		labels[labelParents] = formatParents(parents)

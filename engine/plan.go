@@ -31,6 +31,9 @@ type Step struct {
 	Needs []int
 	// After are the indices of the steps that must have ended before, however they ended; also smaller.
 	After []int
+
+	// urgent: something was stopped for this step; between the two, an interruption would leave a service worse than it was.
+	urgent bool
 }
 
 // Action is one Engine call, or one wait. The set is sealed.
@@ -77,6 +80,7 @@ const (
 	VerbStop       Verb = "stop"
 	VerbRemove     Verb = "remove"
 	VerbRename     Verb = "rename"
+	VerbRun        Verb = "run"
 	VerbRestart    Verb = "restart"
 	VerbConnect    Verb = "connect"
 	VerbDisconnect Verb = "disconnect"

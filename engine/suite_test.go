@@ -55,6 +55,9 @@ func tests() map[string]func(*testing.T, *suite) {
 		"what a crash left between stop and start is finished":          testCrashLeftover,
 		"several networks are attached with aliases":                    testSeveralNetworks,
 		"a command that is cleared leaves the entrypoint":               testClearedCommand,
+		"hooks run around a container's life":                           testHooks,
+		"a hook that fails is named with its output":                    testFailedHook,
+		"replicas are replaced group by group":                          testParallelism,
 		"a late healthcheck is probed early":                            testEarlyProbes,
 		"logs come in lines with their stream":                          testLogs,
 	}
@@ -595,5 +598,71 @@ func testEarlyProbes(t *testing.T, s *suite) {
 	s.expect(t, map[string]string{"db-1": "running", "web-1": "running"})
 	if health := s.inspect(t, "db-1").State.Health.Status; health != container.Starting {
 		t.Errorf("the engine says %s, though it can't have looked yet", health)
+	}
+}
+
+func hook(script string) compose.Hook { return compose.Hook{Command: []string{"sh", "-c", script}} }
+
+// testHooks has each hook write into a volume that the next one reads: a wrong order fails.
+func testHooks(t *testing.T, s *suite) {
+	build := func(level string) *compose.Project {
+		return s.recipe(svc("web", env("LEVEL="+level), func(svc *compose.Service) {
+			svc.Host.Binds = []string{s.project + "_trail:/trail"}
+			svc.PreStart = []compose.Init{{Config: container.Config{Image: "busybox:latest", Cmd: []string{"sh", "-c", "echo init-" + level + " >> /trail/log"}}}}
+			svc.PostStart = []compose.Hook{hook("echo up-$LEVEL >> /trail/log")}
+			svc.PreStop = []compose.Hook{hook("echo bye-$LEVEL >> /trail/log")}
+		}), svc("reader", runs("cat", "/trail/log"), waits("web", compose.Started), func(svc *compose.Service) {
+			svc.Host.Binds = []string{s.project + "_trail:/trail"}
+		}), svc("after", waits("reader", compose.Completed)))
+	}
+	t.Cleanup(func() { s.docker.VolumeRemove(context.Background(), s.project+"_trail", true) })
+	s.mustUp(t, build("1"), engine.DiffOptions{Wait: true})
+	s.mustUp(t, build("2"), engine.DiffOptions{Wait: true})
+	s.expect(t, map[string]string{"web-1": "running", "reader-1": "exited", "after-1": "running"})
+	read := build("2")
+	read.Service("reader").Hash = "1:again"
+	s.mustUp(t, read, engine.DiffOptions{Wait: true})
+	var lines []string
+	err := s.engine.Logs(t.Context(), engine.LogOptions{Project: s.project, Containers: s.state(t).Containers}, func(l engine.LogLine) {
+		if l.Service == "reader" {
+			lines = append(lines, l.Text)
+		}
+	})
+	want := []string{"init-1", "up-1", "bye-1", "init-2", "up-2"}
+	if err != nil || !slices.Equal(lines, want) {
+		t.Errorf("the hooks left %q (%v), want %q", lines, err, want)
+	}
+}
+
+func testFailedHook(t *testing.T, s *suite) {
+	err := s.up(t, s.recipe(svc("web", func(svc *compose.Service) { svc.PostStart = []compose.Hook{hook("echo no disk; exit 7")} })), engine.DiffOptions{})
+	var step *engine.StepError
+	if !errors.As(err, &step) || !strings.Contains(err.Error(), "post_start[0] exited with code 7") || !slices.Equal(step.Logs, []string{"no disk"}) {
+		t.Errorf("got error %v, want the hook by name, its code and output", err)
+	}
+}
+
+func testParallelism(t *testing.T, s *suite) {
+	build := func(level string) *compose.Project {
+		return s.recipe(svc("web", env("LEVEL="+level), func(svc *compose.Service) { svc.Replicas, svc.Update.Parallelism = 3, 1 }))
+	}
+	s.mustUp(t, build("1"), engine.DiffOptions{})
+	least := 3
+	s.engine.Notify = func(e engine.Event) {
+		if e.Kind != engine.Done {
+			return
+		}
+		running := 0
+		for _, c := range s.state(t).Containers {
+			if c.Phase == container.StateRunning {
+				running++
+			}
+		}
+		least = min(least, running)
+	}
+	s.mustUp(t, build("2"), engine.DiffOptions{})
+	s.engine.Notify = nil
+	if least != 2 {
+		t.Errorf("at worst %d of 3 replicas were running, want 2", least)
 	}
 }

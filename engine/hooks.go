@@ -1,0 +1,141 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/docker/docker/api/types/container"
+
+	"galley/compose"
+)
+
+// labelInit marks a container of pre_start, which is nobody's replica, with its place in the list.
+const labelInit = "io.galley.pre-start"
+
+// runHook runs a command of post_start or pre_stop in a container.
+type runHook struct {
+	subject
+	// stage is the hook's place in the recipe, as "pre_stop[0]".
+	stage string
+	hook  compose.Hook
+}
+
+func (runHook) Verb() Verb { return VerbRun }
+
+func (a runHook) do(ctx context.Context, r *run) error {
+	ctx, cancel := r.bounded(ctx, maxGrace)
+	defer cancel()
+	result, err := r.exec(ctx, r.id(a.ref), container.ExecOptions{
+		Cmd:        a.hook.Command,
+		User:       a.hook.User,
+		WorkingDir: a.hook.WorkingDir,
+		Env:        a.hook.Env,
+		Privileged: a.hook.Privileged,
+	})
+	if err != nil {
+		return r.explain(ctx, err)
+	}
+	if result.code != 0 {
+		return &hookError{stage: a.stage, code: result.code, output: lastLines(result.output)}
+	}
+	return nil
+}
+
+// hookError says that a hook failed.
+type hookError struct {
+	stage  string
+	code   int
+	output []string
+}
+
+func (e *hookError) Error() string { return fmt.Sprintf("%s exited with code %d", e.stage, e.code) }
+
+// lastLines are the last lines of a text.
+func lastLines(text string) []string {
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	if len(lines) == 1 && lines[0] == "" {
+		return nil
+	}
+	return lines[max(0, len(lines)-10):]
+}
+
+// planPreStop adds the hooks that a running container wants run before it is stopped, one after the other, by its label: a
+// container is stopped properly without its recipe.
+func (d *differ) planPreStop(c *Container, needs []*node) []*node {
+	var hooks []compose.Hook
+	// A label that somebody mangled must not keep a container from being stopped.
+	_ = json.Unmarshal([]byte(c.Summary.Labels[compose.LabelPreStop]), &hooks)
+	if c.Phase != container.StateRunning {
+		return nil
+	}
+	for i, hook := range hooks {
+		ran := d.add(runHook{subject{c.ref(), c.Service}, fmt.Sprintf("pre_stop[%d]", i), hook}, "pre_stop", needs...)
+		needs = []*node{ran}
+	}
+	if len(hooks) == 0 {
+		return nil
+	}
+	return needs
+}
+
+// planInits adds the containers of pre_start, one after the other, and returns the last step: each is created with the
+// volumes of the replica, run to completion, and removed.
+func (d *differ) planInits(p *servicePlan, r *replica, urgent bool, open gates, needs []*node) []*node {
+	last := p.inits
+	for i, init := range p.spec.PreStart {
+		if !init.PerReplica && p.inits != nil {
+			continue // another replica has it run for the whole service
+		}
+		last = d.planInit(p, r, i, urgent, open, append(needs, last...))
+		if !init.PerReplica {
+			p.inits = last
+		}
+	}
+	return last
+}
+
+func (d *differ) planInit(p *servicePlan, r *replica, i int, urgent bool, open gates, needs []*node) []*node {
+	const why = "pre_start"
+	init := p.spec.PreStart[i]
+	c := subject{ref{name: fmt.Sprintf("%s.pre_start-%d", d.want.ContainerName(p.spec, r.number), i)}, p.spec.Name}
+	created := d.add(createContainer{
+		subject: c,
+		project: d.want,
+		spec: &compose.Service{Name: p.spec.Name, Config: init.Config, Host: init.Host, Platform: init.Platform,
+			Endpoints: init.Endpoints, Hash: p.spec.Hash},
+		number:     r.number,
+		connectAll: d.connectsAll(),
+		init:       &initOf{place: i, replica: r.ref},
+	}, why, append(needs, d.images[init.Config.Image], d.nameFreed(c.name))...)
+	after([]*node{created}, open.after)
+	steps := []*node{created}
+	if !d.connectsAll() && len(init.Endpoints) > 1 {
+		for _, e := range init.Endpoints[1:] {
+			steps = append(steps, d.add(connectNetwork{c, e.Name, e.Settings}, why, created))
+		}
+	}
+	started := d.add(startContainer{subject: c}, why, steps...)
+	completed := d.add(awaitContainer{subject: c, gate: gateCompleted}, why, started)
+	removed := d.add(removeContainer{c}, why, completed)
+	for _, n := range append(steps, started, completed, removed) {
+		n.urgent = urgent
+	}
+	return []*node{removed}
+}
+
+// initOf tells a container of pre_start from a replica.
+type initOf struct {
+	place   int
+	replica ref
+}
+
+// clearInits removes what earlier attempts left of pre_start.
+func (d *differ) clearInits(p *servicePlan) {
+	for _, c := range d.have.Containers {
+		if c.Service == p.spec.Name && c.Summary.Labels[labelInit] != "" {
+			d.remove(c, d.stop(c, "left over"), "left over")
+		}
+	}
+}

@@ -1,0 +1,209 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/volume"
+	"pgregory.net/rapid"
+
+	"galley/compose"
+	"galley/engine"
+	"galley/engine/enginetest"
+)
+
+// drawRecipe draws a small recipe out of a few services, networks and volumes, so that two of them overlap and differ.
+func drawRecipe(t *rapid.T, s *suite, label string) *compose.Project {
+	var services []*compose.Service
+	for i, name := range []string{"a", "b", "c", "d"} {
+		if rapid.IntRange(0, 4).Draw(t, label+name) == 0 {
+			continue
+		}
+		services = append(services, drawService(t, services, label, name, i))
+	}
+	p := s.recipe(services...)
+	for _, n := range p.Networks {
+		*n = *s.network(n.Key, rapid.SampledFrom([]string{"", "", "10.77.1.0/24"}).Draw(t, label+n.Key+"subnet"))
+		if n.Key == "back" && n.Create.IPAM != nil {
+			*n = *s.network(n.Key, "10.77.2.0/24")
+		}
+	}
+	p.Volumes = []*compose.Volume{{Key: "data", Name: s.project + "_data", Hash: "1:data"}}
+	p.Volumes[0].Create.Labels = map[string]string{compose.LabelProject: s.project, compose.LabelVolume: "data", compose.LabelHash: "1:data"}
+	return p
+}
+
+func drawService(t *rapid.T, earlier []*compose.Service, label, name string, i int) *compose.Service {
+	chance := func(what string, of int) bool { return rapid.IntRange(1, of).Draw(t, label+name+what) == 1 }
+	svc := svc(name, env(fmt.Sprintf("LEVEL=%d", rapid.IntRange(0, 2).Draw(t, label+name+"level"))))
+	svc.Replicas = rapid.SampledFrom([]int{0, 1, 1, 1, 2, 3}).Draw(t, label+name+"replicas")
+	svc.Update.StartFirst = chance("start-first", 4)
+	if chance("checked", 3) {
+		checked("true")(svc)
+	}
+	if chance("anonymous", 4) {
+		svc.Config.Volumes = map[string]struct{}{"/anonymous": {}}
+	}
+	if chance("data", 4) {
+		svc.Host.Binds = []string{"property_data:/data"}
+	}
+	for _, other := range earlier {
+		switch rapid.IntRange(0, 7).Draw(t, label+name+other.Name) {
+		case 0, 1:
+			waits(other.Name, compose.Started)(svc)
+		case 2:
+			if other.Config.Healthcheck != nil {
+				waits(other.Name, compose.Healthy)(svc)
+			}
+		case 3:
+			if other.Replicas > 0 && len(other.Endpoints) > 0 && svc.Host.NetworkMode == "" {
+				waits(other.Name, compose.Started)(svc)
+				svc.Host.NetworkMode = container.NetworkMode(compose.ServicePrefix + other.Name)
+			}
+		case 4:
+			waits(other.Name, compose.Started)(svc)
+			svc.Needs[len(svc.Needs)-1].Restart = true
+		}
+	}
+	if svc.Host.NetworkMode == "" {
+		joins(rapid.SampledFrom([][]string{{"front"}, {"back"}, {"front", "back"}}).Draw(t, label+name+"networks")...)(svc)
+	}
+	return svc
+}
+
+// drawFault draws something that goes wrong at some call that changes the Engine.
+func drawFault(t *rapid.T) func(enginetest.Call) *enginetest.Fault {
+	nth := rapid.IntRange(0, 40).Draw(t, "fault at")
+	fault := rapid.SampledFrom([]enginetest.Fault{
+		{Status: 500, Message: "injected"}, {Drop: true}, {After: true, Drop: true}, {After: true, Status: 500, Message: "injected"},
+	}).Draw(t, "fault")
+	n := 0
+	return func(c enginetest.Call) *enginetest.Fault {
+		if c.Method == "GET" || c.Method == "HEAD" {
+			return nil
+		}
+		if n++; n == nth {
+			return &fault
+		}
+		return nil
+	}
+}
+
+// TestAnyStateConvergesToAnyRecipe draws two recipes; the first is brought up, then the second is with something going
+// wrong on the way, and then the second again with nothing in its way.
+func TestAnyStateConvergesToAnyRecipe(t *testing.T) {
+	memory := enginetest.New(t, enginetest.WithAPI("1.41"), enginetest.WithSpeed(1000))
+	rapid.Check(t, func(t *rapid.T) {
+		memory.Reset()
+		memory.AddImage(enginetest.Image{Ref: "busybox:latest"})
+		e, err := engine.Connect(context.Background(), engine.Options{Host: memory.Host(), SteadyFor: time.Millisecond, Version: "test"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		s := &suite{project: "property", engine: e}
+		first, second := drawRecipe(t, s, "first "), drawRecipe(t, s, "second ")
+		if err := converge(s, first); err != nil {
+			t.Fatalf("the first recipe: %v", err)
+		}
+		memory.Intercept(drawFault(t))
+		watched := watchReplacements(t, s, first, second)
+		_ = converge(s, second) // may fail: that is the point
+		watched()
+		memory.Intercept(nil)
+		if err := converge(s, second); err != nil {
+			t.Fatalf("the second recipe: %v", err)
+		}
+		holds(t, s, second)
+	})
+}
+
+func converge(s *suite, p *compose.Project) error {
+	have, err := s.engine.State(context.Background(), p.Name)
+	if err != nil {
+		return err
+	}
+	_, err = s.engine.Converge(context.Background(), p, have, engine.DiffOptions{RemoveOrphans: true})
+	return err
+}
+
+// watchReplacements holds, after every step, that a service that both recipes want has a container, old or new.
+func watchReplacements(t *rapid.T, s *suite, first, second *compose.Project) (stop func()) {
+	s.engine.Notify = func(event engine.Event) {
+		if event.Kind != engine.Done {
+			return
+		}
+		containers, err := s.engine.Containers(context.Background(), s.project)
+		if err != nil {
+			return // the Engine may be made to fail here
+		}
+		for _, svc := range second.Services {
+			before := first.Service(svc.Name)
+			if before == nil || before.Replicas == 0 || svc.Replicas == 0 {
+				continue
+			}
+			if !slices.ContainsFunc(containers, func(c *engine.Container) bool { return c.Service == svc.Name }) {
+				t.Errorf("after %s %s, service %s has no container", event.Step.Action.Verb(), event.Step.Action.Target(), svc.Name)
+			}
+		}
+	}
+	return func() { s.engine.Notify = nil }
+}
+
+// holds checks what must be so when a recipe is up.
+func holds(t *rapid.T, s *suite, p *compose.Project) {
+	have, err := s.engine.State(context.Background(), p.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := engine.Diff(p, have, engine.DiffOptions{RemoveOrphans: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !plan.Empty() {
+		t.Errorf("the second plan is not empty:\n%s", plan)
+	}
+	count := map[string]int{}
+	for _, c := range have.Containers {
+		count[c.Service]++
+		if want := fmt.Sprintf("property-%s-%d", c.Service, c.Number); c.Name != want {
+			t.Errorf("container %s should be named %s", c.Name, want)
+		}
+		if c.Phase != "running" {
+			t.Errorf("container %s is %s", c.Name, c.Phase)
+		}
+	}
+	for _, svc := range p.Services {
+		if count[svc.Name] != svc.Replicas {
+			t.Errorf("service %s has %d containers, want %d", svc.Name, count[svc.Name], svc.Replicas)
+		}
+		delete(count, svc.Name)
+	}
+	if len(count) > 0 {
+		t.Errorf("orphans are left: %v", count)
+	}
+	noVolumeLeaks(t, have)
+}
+
+// noVolumeLeaks holds that every anonymous volume is in use.
+func noVolumeLeaks(t *rapid.T, have *engine.State) {
+	for _, v := range have.Volumes {
+		if len(v.Name) == 64 && !slices.ContainsFunc(have.Containers, func(c *engine.Container) bool { return mounts(c, v) }) {
+			t.Errorf("the anonymous volume %s leaked", v.Name)
+		}
+	}
+}
+
+func mounts(c *engine.Container, v *volume.Volume) bool {
+	for _, m := range c.Summary.Mounts {
+		if strings.EqualFold(m.Name, v.Name) {
+			return true
+		}
+	}
+	return false
+}
