@@ -135,3 +135,31 @@ func (s *suite) download(ctx context.Context, dir string, packages []string) err
 	}
 	return nil
 }
+
+// Packages says what [Unpack] unpacks.
+type Packages struct {
+	// Suite is the release of Debian, such as "sid".
+	Suite string
+	Names []string
+	// Dependencies says whether to unpack what they depend on, too, but for those named in Without.
+	Dependencies bool
+	Without      []string
+}
+
+// Unpack unpacks packages into a folder of the cache, unless they are there already, and returns that folder. The machine's
+// own packages stay as they are. Where Debian's archive can't be had, the error is an [*UnavailableError].
+func Unpack(ctx context.Context, p Packages, log io.Writer) (root string, err error) {
+	return cached(strings.Join(append([]string{p.Suite}, p.Names...), "-"), func(draft string) error {
+		debian, err := openSuite(ctx, p.Suite, log)
+		if err != nil {
+			return err
+		}
+		names := p.Names
+		if p.Dependencies {
+			if names, err = debian.closure(ctx, p.Without, p.Names...); err != nil {
+				return err
+			}
+		}
+		return debian.unpack(ctx, draft, names...)
+	})
+}
