@@ -99,10 +99,11 @@ func (c *cli) attach(ctx context.Context, s *survey, flags *attachFlags, opts en
 		return err
 	}
 	stopped := a.stop(context.WithoutCancel(ctx), opts)
-	if a.first != nil && ctx.Err() == nil {
-		if code := a.exitCode(); code != 0 {
-			return errors.Join(err, stopped, statusError(code))
-		}
+	if ctx.Err() != nil {
+		return errors.Join(err, stopped, context.Cause(ctx))
+	}
+	if code := a.exitCode(); code != 0 {
+		return errors.Join(err, stopped, statusError(code))
 	}
 	return errors.Join(err, stopped)
 }

@@ -14,9 +14,6 @@ import (
 
 // report prints why a command failed: every failure once, root causes only, each with its way out.
 func (c *cli) report(ctx context.Context, err error) {
-	if is[statusError](err) {
-		return
-	}
 	seen := map[string]bool{}
 	for _, f := range failures(err) {
 		if seen[f.text] {
@@ -63,6 +60,8 @@ func failures(err error) []failure {
 		return rolledBack(e)
 	case *engine.StepError:
 		return []failure{stepFailure(e)}
+	case statusError, interruption:
+		return nil // the exit code says it all
 	case *skippedError:
 		return append(failures(e.err), failure{text: "skipped because of it: " + skippedWords(e.skipped), note: true})
 	case interface{ Unwrap() []error }:
