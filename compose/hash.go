@@ -229,7 +229,6 @@ func (f fields) host(h *container.HostConfig) {
 	f.table("tmpfs", h.Tmpfs)
 	f.text("userns_mode", string(h.UsernsMode))
 	f.text("uts", string(h.UTSMode))
-	f.text("volume_driver", h.VolumeDriver)
 	f.texts("volumes_from", h.VolumesFrom)
 }
 
@@ -393,7 +392,11 @@ func digestNetwork(o network.CreateOptions, labels map[string]string) string {
 	f.flag("attachable", o.Attachable)
 	f.table("labels", labels)
 	if o.IPAM != nil {
-		c := canon{}.text(strings.TrimPrefix(o.IPAM.Driver, "default")).table(o.IPAM.Options)
+		driver := o.IPAM.Driver
+		if driver == network.NetworkDefault {
+			driver = ""
+		}
+		c := canon{}.text(driver).table(o.IPAM.Options)
 		for _, pool := range o.IPAM.Config {
 			c = c.text(pool.Subnet).text(pool.IPRange).text(pool.Gateway).table(pool.AuxAddress)
 		}

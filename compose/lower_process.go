@@ -13,7 +13,11 @@ import (
 // image lowers what is run and from where it comes.
 func (s *serviceLowering) image() {
 	s.out.Config.Image = s.src.Image
-	if s.src.Image == "" && s.src.Build != nil {
+	switch {
+	case s.src.Build == nil:
+	case s.src.Image != "":
+		s.warn("build", codeIgnored, "build and tag the image elsewhere", "build is ignored: galley runs images and never builds")
+	default:
 		s.refuse("build", codeUnsupported, "build the image elsewhere and name it with image:",
 			"service %q has only a build: galley runs images and never builds", s.out.Name)
 	}

@@ -237,7 +237,7 @@ func (s *serviceLowering) devices() {
 			s.refuse(item("devices", i), codeInvalid, "they are some of r, w and m", "%q are no permissions on a device", d.Permissions)
 		default:
 			r.Devices = append(r.Devices, container.DeviceMapping{
-				PathOnHost: d.Source, PathInContainer: orElse(d.Target, d.Source), CgroupPermissions: orElse(d.Permissions, "rwm"),
+				PathOnHost: d.Source, PathInContainer: d.Target, CgroupPermissions: orElse(d.Permissions, "rwm"),
 			})
 		}
 	}

@@ -12,7 +12,7 @@ import (
 // storage lowers volumes, tmpfs and volumes_from.
 func (s *serviceLowering) storage() {
 	h := &s.out.Host
-	h.VolumeDriver, h.StorageOpt = s.src.VolumeDriver, s.src.StorageOpt
+	h.StorageOpt = s.src.StorageOpt
 	for i, v := range s.src.Volumes {
 		s.mount(item("volumes", i), v)
 	}
@@ -64,7 +64,7 @@ func (s *serviceLowering) mount(attribute string, v types.ServiceVolumeConfig) {
 		}
 		s.addMount(m)
 	case types.VolumeTypeCluster:
-		m := mountOf(v, s.volumeName(v.Source))
+		m := mountOf(v, v.Source) // a name of the cluster, not of the project
 		m.ClusterOptions = &mount.ClusterOptions{}
 		s.addMount(m)
 	case types.VolumeTypeNamedPipe:
@@ -85,11 +85,13 @@ func (s *serviceLowering) addMount(m mount.Mount) {
 
 // checkMountOptions finds options of another type of mount: the loader takes them, and they would do nothing.
 func (s *serviceLowering) checkMountOptions(attribute string, v types.ServiceVolumeConfig) {
+	b := deref(v.Bind)
+	relabelled := v.Type == types.VolumeTypeVolume && b.SELinux != "" && b.Propagation == "" && b.Recursive == ""
 	options := []struct {
 		name string
 		set  bool
 	}{
-		{types.VolumeTypeBind, v.Bind != nil && v.Bind.SELinux == ""},
+		{types.VolumeTypeBind, v.Bind != nil && !relabelled},
 		{types.VolumeTypeVolume, v.Volume != nil && (v.Volume.NoCopy || v.Volume.Subpath != "" || len(v.Volume.Labels) > 0)},
 		{types.VolumeTypeTmpfs, v.Tmpfs != nil && (v.Tmpfs.Size != 0 || v.Tmpfs.Mode != 0)},
 		{types.VolumeTypeImage, v.Image != nil && v.Image.SubPath != ""},
@@ -108,10 +110,6 @@ func (s *serviceLowering) bind(attribute string, v types.ServiceVolumeConfig) {
 	b := deref(v.Bind)
 	if v.Bind == nil {
 		b.CreateHostPath = true // the default (compose-spec, services: volumes, long syntax)
-	}
-	if v.Source == "" {
-		s.refuse(attribute, codeInvalid, "add a source", "the bind mount at %q has no source", v.Target)
-		return
 	}
 	if bool(b.CreateHostPath) && b.Recursive == "" && !strings.Contains(v.Source+v.Target, ":") {
 		s.addBind(v.Source, v.Target, v.ReadOnly, b.SELinux, b.Propagation)
@@ -187,11 +185,8 @@ func (s *serviceLowering) namedVolume(attribute string, v types.ServiceVolumeCon
 		s.addBind(s.volumeName(v.Source), v.Target, v.ReadOnly, v.Bind.SELinux, noCopy)
 	default:
 		m := mountOf(v, s.volumeName(v.Source))
-		if o.NoCopy || o.Subpath != "" || len(o.Labels) > 0 || v.Source == "" && s.src.VolumeDriver != "" {
+		if o.NoCopy || o.Subpath != "" || len(o.Labels) > 0 {
 			m.VolumeOptions = &mount.VolumeOptions{NoCopy: o.NoCopy, Subpath: o.Subpath, Labels: o.Labels}
-		}
-		if v.Source == "" && s.src.VolumeDriver != "" {
-			m.VolumeOptions.DriverConfig = &mount.Driver{Name: s.src.VolumeDriver}
 		}
 		s.addMount(m)
 	}

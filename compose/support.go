@@ -2,6 +2,7 @@ package compose
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/consts"
@@ -15,7 +16,7 @@ const (
 	// handled: it has its full effect. A handled row stands for exactly the attributes that it names: one that a later
 	// compose-spec adds below them is found to be not supported yet.
 	handled standing = iota
-	// judged: a declaration without effect of its own; what a service makes of it is judged there.
+	// judged: what becomes of it depends on other attributes; lowering says so, or the service that uses the declaration.
 	judged
 	// ignored: it has no effect, and a warning says so.
 	ignored
@@ -46,7 +47,7 @@ func supportTable() []support {
 			"ipam.config.[].ip_range ipam.config.[].gateway ipam.config.[].aux_addresses ipam.config.[].aux_addresses.*", "", ""},
 		{handled, "volumes.*", "name external external.name driver driver_opts driver_opts.* labels labels.*", "", ""},
 		{judged, "", "configs secrets models", "", ""},
-		{pending, "", "jobs", "", "run it as a service with restart: no, which others wait for with condition: service_completed_successfully"},
+		{pending, "", "jobs", "", "make it a service without restart, and start that from a timer of the machine"},
 	}...)
 }
 
@@ -80,7 +81,7 @@ func serviceSupport() []support {
 			"volumes.[].bind.create_host_path volumes.[].bind.propagation volumes.[].bind.recursive volumes.[].bind.selinux " +
 			"volumes.[].volume volumes.[].volume.labels volumes.[].volume.labels.* volumes.[].volume.nocopy volumes.[].volume.subpath " +
 			"volumes.[].tmpfs volumes.[].tmpfs.size volumes.[].tmpfs.mode volumes.[].image volumes.[].image.subpath " +
-			"tmpfs volumes_from volume_driver storage_opt", "", ""},
+			"tmpfs volumes_from storage_opt", "", ""},
 		{ignored, s + ".volumes.[]", "consistency", "it means something to Docker Desktop only", ""},
 		// network; a port's name and app_protocol inform people and tools (compose-spec, services: ports)
 		{handled, s, "container_name hostname domainname dns dns_opt dns_search extra_hosts extra_hosts.* mac_address network_mode " +
@@ -110,12 +111,12 @@ func serviceSupport() []support {
 		{ignored, s + ".deploy.resources.reservations", "cpus generic_resources", "there is no scheduler that reserves it", ""},
 		{ignored, s + ".deploy.restart_policy", "delay window", "the Engine waits by a scheme of its own", ""},
 		{ignored, s + ".deploy.update_config", "parallelism delay failure_action monitor max_failure_ratio",
-			"one container after the other is replaced, and a failure stops the update", ""},
-		{ignored, s + ".deploy", "rollback_config", "a rollback goes the way of an update", ""},
+			"only order is heeded so far", ""},
+		{ignored, s + ".deploy", "rollback_config", "only update_config.order is heeded so far", ""},
 		// files
 		{pending, s, "configs secrets", "", ""},
 		// other people's work
-		{ignored, s, "build", "galley runs images and never builds", "build and tag the image elsewhere"},
+		{judged, s, "build", "", ""}, // beside an image it is ignored, alone it is an error
 		{ignored, s, "develop", "galley runs recipes and doesn't watch source files", ""},
 		{refused, s, "provider", "galley runs containers only", "run what the provider stands for beside the recipe"},
 		{refused, s, "models", "galley runs containers only", "run the model's server as a service"},
@@ -129,7 +130,8 @@ func serviceSupport() []support {
 // with indices. Of inactive services, which are in the model too, nothing is said.
 func unsupported(model map[string]any, inactive types.Services) []Diagnostic {
 	v := supportVisit{inactive: inactive}
-	v.mapping(supportTree(), model, "")
+	v.mapping(supportTree(), model)
+	slices.SortFunc(v.found, func(a, b Diagnostic) int { return strings.Compare(a.Path, b.Path) })
 	return v.found
 }
 
@@ -174,51 +176,58 @@ func (n *supportNode) child(key string) *supportNode {
 
 type supportVisit struct {
 	inactive types.Services
+	path     []string // the keys and items that lead to the value visited
 	found    []Diagnostic
 }
 
-func (v *supportVisit) mapping(n *supportNode, m map[string]any, path string) {
-	for _, key := range sortedKeys(m) {
-		child, at := n.child(key), join(path, key)
-		if _, inactive := v.inactive[key]; inactive && path == "services" {
+func (v *supportVisit) mapping(n *supportNode, m map[string]any) {
+	depth := len(v.path)
+	for key, value := range m {
+		if _, inactive := v.inactive[key]; inactive && depth == 1 && v.path[0] == "services" {
 			continue
 		}
+		child := n.child(key)
+		v.path = append(v.path[:depth], key)
 		switch {
 		case child == nil && (strings.HasPrefix(key, "x-") || key == consts.Extensions):
 		case child == nil:
-			v.find(support{standing: pending}, at, m[key])
+			v.find(support{standing: pending}, value)
 		case child.row != nil && child.row.standing != handled:
-			v.find(*child.row, at, m[key])
+			v.find(*child.row, value)
 		default:
-			v.value(child, m[key], at)
+			v.value(child, value)
 		}
 	}
+	v.path = v.path[:depth]
 }
 
-func (v *supportVisit) value(n *supportNode, value any, path string) {
+func (v *supportVisit) value(n *supportNode, value any) {
 	switch value := value.(type) {
 	case map[string]any:
 		if n.children != nil {
-			v.mapping(n, value, path)
+			v.mapping(n, value)
 		}
 	case []any:
 		if items := n.children["[]"]; items != nil {
+			depth := len(v.path)
 			for i, item := range value {
-				v.value(items, item, fmt.Sprintf("%s[%d]", path, i))
+				v.path = append(v.path[:depth], fmt.Sprintf("[%d]", i))
+				v.value(items, item)
 			}
+			v.path = v.path[:depth]
 		}
 	}
 }
 
 // find tells of an attribute in use, in the words of its row.
-func (v *supportVisit) find(row support, path string, value any) {
+func (v *supportVisit) find(row support, value any) {
 	if isEmpty(value) || row.standing == judged {
 		return
 	}
-	d := Diagnostic{Path: path, Hint: row.hint}
-	name := path
-	if parts := strings.SplitN(path, ".", 3); len(parts) == 3 && parts[0] == "services" {
-		name = parts[2]
+	d := Diagnostic{Path: dottedPath(v.path), Hint: row.hint}
+	name := d.Path
+	if len(v.path) > 2 && v.path[0] == "services" {
+		name = dottedPath(v.path[2:])
 	}
 	switch row.standing {
 	case ignored:
@@ -229,6 +238,11 @@ func (v *supportVisit) find(row support, path string, value any) {
 		d.Severity, d.Code, d.Message = Error, codeNotYet, fmt.Sprintf("%s is not supported yet", name)
 	}
 	v.found = append(v.found, d)
+}
+
+// dottedPath writes keys and items as "services.web.ports[0]".
+func dottedPath(parts []string) string {
+	return strings.ReplaceAll(strings.Join(parts, "."), ".[", "[")
 }
 
 func isEmpty(value any) bool {
