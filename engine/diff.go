@@ -132,6 +132,7 @@ func (d *differ) up() {
 	for _, s := range chosen {
 		d.planService(d.services[s.Name])
 	}
+	d.planOrphanNetworks()
 	d.orderByPorts()
 	if d.opts.Wait {
 		d.planWait(chosen)

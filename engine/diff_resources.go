@@ -165,7 +165,7 @@ func bindTarget(bind string) string {
 	return parts[1]
 }
 
-// planOrphans removes, or warns about, containers and networks of the project that the recipe does not know.
+// planOrphans removes, or warns about, containers of the project that the recipe does not know.
 func (d *differ) planOrphans() {
 	var orphans []*Container
 	for _, c := range d.have.Containers {
@@ -180,9 +180,15 @@ func (d *differ) planOrphans() {
 		return
 	}
 	d.takeDown(orphans, "orphan", true)
-	d.removeNetworks("orphan", func(n network.Summary) bool {
-		return !slices.ContainsFunc(d.want.Networks, func(w *compose.Network) bool { return w.Name == n.Name })
-	})
+}
+
+// planOrphanNetworks removes the project's networks that the recipe does not know, after the containers that were on them.
+func (d *differ) planOrphanNetworks() {
+	if d.opts.RemoveOrphans {
+		d.removeNetworks("orphan", func(n network.Summary) bool {
+			return !slices.ContainsFunc(d.want.Networks, func(w *compose.Network) bool { return w.Name == n.Name })
+		})
+	}
 }
 
 // removeNetworks removes the project's networks that which chooses, after the containers that go.

@@ -6,8 +6,23 @@ import (
 	"slices"
 	"testing"
 
+	"galley/engine/enginetest"
 	"galley/engine/enginetest/dockerd"
 )
+
+// Engines in memory: the oldest API that Galley drives, and the newest that its client knows.
+func TestSuiteInMemory(t *testing.T) {
+	for _, api := range []string{"1.41", "1.51"} {
+		t.Run(api, func(t *testing.T) {
+			t.Parallel()
+			each(t, func(t *testing.T) string {
+				e := enginetest.New(t, enginetest.WithAPI(api))
+				e.AddImage(enginetest.Image{Ref: "busybox:latest"})
+				return e.Host()
+			})
+		})
+	}
+}
 
 // The Engine that GALLEY_TEST_ENGINE names, or the installed one.
 func TestSuiteOnARealEngine(t *testing.T) {

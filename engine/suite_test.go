@@ -169,6 +169,8 @@ func (s *suite) recipe(services ...*compose.Service) *compose.Project {
 			"command":     fmt.Sprintf("%x", svc.Config.Cmd),
 			"environment": fmt.Sprintf("%x", svc.Config.Env),
 			"healthcheck": fmt.Sprintf("%x", svc.Config.Healthcheck),
+			"networks":    fmt.Sprint(svc.Host.NetworkMode, attachments(svc)),
+			"volumes":     fmt.Sprint(svc.Host.Binds, svc.Config.Volumes, svc.Host.Tmpfs),
 		}
 		svc.Hash = fmt.Sprintf("1:%08x", strings.Join(slices.Sorted(maps.Values(svc.Fields)), ","))
 	}
@@ -176,6 +178,13 @@ func (s *suite) recipe(services ...*compose.Service) *compose.Project {
 		p.Networks = append(p.Networks, s.network(key, ""))
 	}
 	return p
+}
+
+func attachments(s *compose.Service) (keys []string) {
+	for _, e := range s.Endpoints {
+		keys = append(keys, e.Network)
+	}
+	return keys
 }
 
 func (s *suite) network(key, subnet string) *compose.Network {
