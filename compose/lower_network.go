@@ -20,7 +20,12 @@ func (s *serviceLowering) networks() {
 		s.out.Config.MacAddress = s.mac("mac_address", s.src.MacAddress)
 		return
 	}
-	for i, key := range s.src.NetworksByPriority() {
+	keys := s.src.NetworksByPriority()
+	if len(keys) == 1 && isPredefined(s.lowering.src.Networks[keys[0]].Name) {
+		s.predefined(keys[0], s.lowering.src.Networks[keys[0]].Name)
+		return
+	}
+	for i, key := range keys {
 		if named, ok := s.lowering.src.Networks[key]; ok {
 			e := Endpoint{Network: key, Name: named.Name, Settings: s.endpoint(key, deref(s.src.Networks[key]), i == 0)}
 			s.out.Endpoints = append(s.out.Endpoints, e)
@@ -29,6 +34,23 @@ func (s *serviceLowering) networks() {
 			}
 		}
 	}
+}
+
+// predefined attaches to a network that every Engine has, as network_mode does: such a network knows neither aliases nor
+// fixed addresses (moby daemon/container_operations.go, validateEndpointSettings).
+func (s *serviceLowering) predefined(key, name string) {
+	n := deref(s.src.Networks[key])
+	if len(n.Aliases) > 0 || n.Ipv4Address != "" || n.Ipv6Address != "" {
+		s.refuse("networks."+key, codeConflict, "attach the service to a network of its own",
+			"the Engine's network %q knows no aliases and no fixed addresses", name)
+	}
+	s.out.Host.NetworkMode = container.NetworkMode(name)
+	s.out.Config.MacAddress = s.mac("mac_address", orElse(n.MacAddress, s.src.MacAddress))
+}
+
+// isPredefined tells the names of the networks that the Engine makes for itself.
+func isPredefined(name string) bool {
+	return name != "" && contains("bridge host none default", name)
 }
 
 // ifnameOption names a container's interface: the Engine has no field for it.
@@ -86,8 +108,14 @@ func (s *serviceLowering) endpointMAC(attribute string, n types.ServiceNetworkCo
 }
 
 func (s *serviceLowering) mac(attribute, address string) string {
-	if _, err := net.ParseMAC(address); address != "" && err != nil {
+	if address == "" {
+		return ""
+	}
+	if _, err := net.ParseMAC(address); err != nil {
 		s.refuse(attribute, codeInvalid, "", "%q is no hardware address", address)
+	}
+	if s.src.GetScale() > 1 {
+		s.refuse(attribute, codeConflict, "remove the address, or run one replica", "%d replicas can't share one hardware address", s.src.GetScale())
 	}
 	return address
 }
@@ -142,6 +170,9 @@ func (s *serviceLowering) checkAddress(key, attribute, address string, is func(n
 func (s *serviceLowering) names() {
 	c, h := &s.out.Config, &s.out.Host
 	s.out.ContainerName = s.src.ContainerName
+	if s.src.ContainerName != "" && !isName(s.src.ContainerName) {
+		s.refuse("container_name", codeInvalid, nameHint, "%q can't be a container's name", s.src.ContainerName)
+	}
 	if s.src.ContainerName != "" && s.src.GetScale() > 1 {
 		s.refuse("container_name", codeConflict, "remove container_name, or run one replica",
 			"%d replicas can't share the container name %q", s.src.GetScale(), s.src.ContainerName)
@@ -163,10 +194,23 @@ func (s *serviceLowering) names() {
 	}
 }
 
+const nameHint = "use letters, digits, _, . and -, two at least, the first a letter or digit"
+
+// isName tells whether the Engine takes a text as the name of a container or volume (moby daemon/names, RestrictedNameChars).
+func isName(text string) bool {
+	for i, c := range []byte(text) {
+		word := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		if !word && (i == 0 || !strings.ContainsRune("_.-", rune(c))) {
+			return false
+		}
+	}
+	return len(text) >= 2
+}
+
 // checkNetworkMode finds what the Engine refuses, or drops, next to a network that is not the container's own.
 // Source: moby runconfig/hostconfig.go, validateNetContainerMode, and hostconfig_unix.go, validateNetMode.
 func (s *serviceLowering) checkNetworkMode() {
-	mode := s.src.NetworkMode
+	mode := string(s.out.Host.NetworkMode)
 	const hint = "set it on the service whose network is shared"
 	if isShared(mode) {
 		if _, name, _ := strings.Cut(mode, ":"); name == "" {

@@ -7,12 +7,16 @@ import (
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types/strslice"
 )
 
 // image lowers what is run and from where it comes.
 func (s *serviceLowering) image() {
 	s.out.Config.Image = s.src.Image
+	if _, err := reference.ParseAnyReference(s.src.Image); s.src.Image != "" && err != nil {
+		s.refuse("image", codeInvalid, "write NAME, NAME:TAG or NAME@DIGEST; names are in lower case", "%q is no image: %s", s.src.Image, err)
+	}
 	switch {
 	case s.src.Build == nil:
 	case s.src.Image != "":

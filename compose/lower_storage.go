@@ -16,8 +16,9 @@ func (s *serviceLowering) storage() {
 	for i, v := range s.src.Volumes {
 		s.mount(item("volumes", i), v)
 	}
-	for _, entry := range s.src.Tmpfs {
+	for i, entry := range s.src.Tmpfs {
 		target, options, _ := strings.Cut(entry, ":")
+		s.checkTarget(item("tmpfs", i), target)
 		if h.Tmpfs == nil {
 			h.Tmpfs = map[string]string{}
 		}
@@ -39,9 +40,8 @@ func (s *serviceLowering) storage() {
 
 // mount lowers one entry of volumes.
 func (s *serviceLowering) mount(attribute string, v types.ServiceVolumeConfig) {
-	if !path.IsAbs(v.Target) && v.Type != types.VolumeTypeNamedPipe || path.Clean(v.Target) == "/" {
-		s.refuse(attribute, codeInvalid, "mount it at an absolute path below /", "%q is no place to mount something at", v.Target)
-		return
+	if v.Type != types.VolumeTypeNamedPipe {
+		s.checkTarget(attribute, v.Target)
 	}
 	s.checkMountOptions(attribute, v)
 	switch v.Type {
@@ -65,12 +65,19 @@ func (s *serviceLowering) mount(attribute string, v types.ServiceVolumeConfig) {
 		s.addMount(m)
 	case types.VolumeTypeCluster:
 		m := mountOf(v, v.Source) // a name of the cluster, not of the project
+		s.require(attribute+".type", "1.42")
 		m.ClusterOptions = &mount.ClusterOptions{}
 		s.addMount(m)
 	case types.VolumeTypeNamedPipe:
 		s.addMount(mountOf(v, v.Source))
 	default:
 		s.refuse(attribute+".type", codeInvalid, "use bind, volume, tmpfs, image or cluster", "%q is no type of mount", v.Type)
+	}
+}
+
+func (s *serviceLowering) checkTarget(attribute, target string) {
+	if !path.IsAbs(target) || path.Clean(target) == "/" {
+		s.refuse(attribute, codeInvalid, "mount it at an absolute path below /", "%q is no place to mount something at", target)
 	}
 }
 

@@ -229,11 +229,14 @@ func TestHashes(t *testing.T) {
 				fmt.Fprintf(&b, "  service %s %s %s\n", s.Name, s.Hash, strings.Join(sortedKeys(s.Fields), " "))
 			}
 			for _, n := range project.Networks {
-				if n.Key != "default" {
+				if n.Key != "default" && !n.External {
 					fmt.Fprintf(&b, "  network %s %s\n", n.Key, n.Hash)
 				}
 			}
 			for _, v := range project.Volumes {
+				if v.External {
+					continue
+				}
 				fmt.Fprintf(&b, "  volume %s %s\n", v.Key, v.Hash)
 			}
 		}

@@ -20,6 +20,9 @@ func (l *lowering) network(key string) *Network {
 	if n.External {
 		return n
 	}
+	if isPredefined(n.Name) {
+		l.find(Error, "networks."+key+".name", codeConflict, "add external: true to use it", fmt.Sprintf("network %q is the Engine's own", n.Name))
+	}
 	n.Create = network.CreateOptions{
 		Driver:     src.Driver,
 		Options:    src.DriverOpts,
@@ -74,6 +77,9 @@ func (l *lowering) volume(key string) *Volume {
 	v := &Volume{Key: key, Name: src.Name, External: bool(src.External)}
 	if v.External {
 		return v
+	}
+	if !isName(v.Name) {
+		l.find(Error, "volumes."+key+".name", codeInvalid, nameHint, fmt.Sprintf("%q can't be a volume's name", v.Name))
 	}
 	v.Create = volume.CreateOptions{Name: src.Name, Driver: src.Driver, DriverOpts: src.DriverOpts}
 	v.Hash = digestVolume(v.Create, src.Labels)
