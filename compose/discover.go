@@ -246,7 +246,10 @@ func read(src Source, path string) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading recipe \"-\": %w", err)
 		}
-		return text, nil
+		if rewindable(src.Stdin) {
+			_, err = src.Stdin.(io.Seeker).Seek(0, io.SeekStart)
+		}
+		return text, err
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {

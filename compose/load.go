@@ -16,6 +16,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/schema"
 	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/sirupsen/logrus"
 	"go.yaml.in/yaml/v4"
 )
@@ -75,7 +76,8 @@ type recipe struct {
 	separator string
 
 	variables variables
-	index     *index
+	index     *index             // see locate
+	schema    *jsonschema.Schema // see conformance
 	// held are variables of the manifest that stood where their value would have to be known.
 	held []string
 	// pruned are the paths of the entries that had to be taken out to check the rest.
@@ -128,6 +130,9 @@ func (r *recipe) project(ctx context.Context) (*Project, []Diagnostic, error) {
 	// here again, with positions.
 	logrus.SetOutput(io.Discard)
 
+	if err := ctx.Err(); err != nil {
+		return nil, nil, fmt.Errorf("loading the recipe: %w", err)
+	}
 	l, failure := r.load(ctx)
 	if failure != nil {
 		if err := ctx.Err(); err != nil {
@@ -315,7 +320,15 @@ func byPosition(a, b Diagnostic) int {
 
 // sortedKeys returns a map's keys in order, so that what is said doesn't depend on chance.
 func sortedKeys[V any](m map[string]V) []string {
-	return slices.Sorted(maps.Keys(m))
+	if len(m) == 0 {
+		return nil
+	}
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
 }
 
 // warm compiles the loader's JSON schema while files are read; the loader keeps it.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -30,8 +31,8 @@ func ProjectName(src Source) (string, error) {
 	}
 	var files []*file
 	for _, path := range p.paths {
-		if path == stdin {
-			continue // it can be read once only, and that is for Load
+		if path == stdin && !rewindable(src.Stdin) {
+			continue // what can be read once only is for Load
 		}
 		if text, err := read(src, path); err == nil {
 			files = append(files, &file{name: path, text: text})
@@ -41,6 +42,16 @@ func ProjectName(src Source) (string, error) {
 		return manifestName(src, files[0])
 	}
 	return projectName(src, p, files)
+}
+
+// rewindable tells whether standard input is a file or a text that Load can read again.
+func rewindable(input io.Reader) bool {
+	seeker, ok := input.(io.Seeker)
+	if !ok {
+		return false
+	}
+	_, err := seeker.Seek(0, io.SeekCurrent)
+	return err == nil
 }
 
 // surroundings is discover without the files, which are not there.

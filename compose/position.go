@@ -3,6 +3,7 @@ package compose
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strconv"
@@ -305,6 +306,9 @@ type index struct {
 
 // find returns the deepest spot for a path.
 func (x *index) find(path string) spot {
+	if s, ok := x.item(path); ok {
+		return s
+	}
 	best := x.among(x.docs, path)
 	seen := map[string]bool{}
 	for at := path; best.rest != "" && !seen[at]; {
@@ -319,6 +323,60 @@ func (x *index) find(path string) spot {
 		at = inherited
 	}
 	return best
+}
+
+// item finds an item of a list that several places add to: the loader appends a file's list to those of the files before
+// it, and a service's to that of the one it extends.
+func (x *index) item(path string) (spot, bool) {
+	list, after, _ := strings.Cut(path, "[")
+	at, rest, ok := cutIndex(after)
+	lists := x.lists(list, 0)
+	if !ok || len(lists) < 2 {
+		return spot{}, false
+	}
+	for _, s := range lists {
+		length := s.length()
+		if at < length {
+			return s.doc.walk(fmt.Sprintf("%s[%d]%s", s.path, at, rest)), true
+		}
+		at -= length
+	}
+	return spot{}, false
+}
+
+// lists returns the lists that make up a list of the merged recipe, in the order of their merge.
+func (x *index) lists(path string, depth int) []spot {
+	if depth > 20 {
+		return nil // services that extend each other
+	}
+	var lists []spot
+	if docs, inherited, ok := x.extended(path); ok {
+		lists = (&index{docs: docs, bases: x.bases}).lists(inherited, depth+1)
+	}
+	for _, doc := range x.docs {
+		s := doc.walk(path)
+		if s.rest != "" || s.value == nil || s.value.Kind != yaml.SequenceNode {
+			continue
+		}
+		if s.value.Tag == "!override" {
+			lists = nil
+		}
+		lists = append(lists, s)
+	}
+	return lists
+}
+
+// length is how many items the loader makes of a list.
+func (s spot) length() int {
+	length := len(s.value.Content)
+	if strings.HasSuffix(s.path, ".ports") {
+		for _, item := range s.value.Content {
+			if item = resolve(item); item != nil && item.Kind == yaml.ScalarNode {
+				length += portCount(item.Value) - 1
+			}
+		}
+	}
+	return length
 }
 
 func (x *index) among(docs []*document, path string) spot {

@@ -72,7 +72,7 @@ func (r *recipe) translate(failure error) []finding {
 		for _, match := range pattern.FindAllStringSubmatchIndex(text, -1) {
 			expand := func(template string) string { return string(pattern.ExpandString(nil, template, text, match)) }
 			f := finding{Diagnostic: r.whole(s.code, tidy(expand(s.message)))}
-			f.Hint = s.hint
+			f.Hint, f.derived = s.hint, s.code == "empty-recipe" && len(r.pruned) > 0
 			if f.Path = loaderPath(expand(s.path)); f.Path != "" {
 				f.place(r.index.find(f.Path))
 			} else {
@@ -118,6 +118,7 @@ func loaderPath(path string) string {
 func tidy(message string) string {
 	message = strings.Join(strings.Fields(message), " ")
 	message = regexp.MustCompile(`^(error decoding|decoding failed due to the following error\(s\):|strconv\.\w+: parsing )\s*|\btime: `).ReplaceAllString(message, "")
+	message = regexp.MustCompile(`expected type '.*|expected a map.*|cannot parse .*`).ReplaceAllString(message, "it has the wrong type") // and its value
 	message = regexp.MustCompile(`(invalid|unexpected value) type \S+ for`).ReplaceAllString(message, "$1 type for")
 	if len(message) > 1 && message[1] >= 'a' && message[1] <= 'z' {
 		message = strings.ToLower(message[:1]) + message[1:]
@@ -206,7 +207,7 @@ func rotate(trail []string) []string {
 
 // missing finds the file that the loader couldn't read, and the text that names it.
 func (r *recipe) missing(text string) []finding {
-	match := regexp.MustCompile(`(?:open|stat|read|find env file:|read env file:) ?(/[^\n:]+)(?:: (no such file or directory|is a directory|permission denied))?`).FindStringSubmatch(text)
+	match := regexp.MustCompile(`(?:open|stat|read|find env file:|read env file:) ?(/[^\n]+?)(?:: (no such file or directory|is a directory|permission denied)|$)`).FindStringSubmatch(text)
 	if match == nil {
 		if match = regexp.MustCompile(`failed to read (/[^\n:]+): .*line (\d+)`).FindStringSubmatch(text); match == nil {
 			return nil
@@ -225,6 +226,10 @@ func (r *recipe) missing(text string) []finding {
 				return
 			}
 			f := doc.finding(n, path, "missing-file", fmt.Sprintf("reading %q: %s", match[1], reason))
+			if strings.Contains(name, "://") || strings.HasPrefix(name, "git@") {
+				f.Code, f.Message = "remote-file", fmt.Sprintf("%q is not on this machine", name)
+				f.Hint = "recipes are read from files only: fetch it, and name the copy"
+			}
 			f.entry = around
 			if service, ok := strings.CutSuffix(path, ".extends.file"); ok {
 				f.entry = r.index.find(service + ".extends").entry

@@ -30,12 +30,13 @@ func (r *recipe) conformance(doc *document) []finding {
 		TypeCastMapping: loader.ToOptions(&types.ConfigDetails{}, nil).Interpolate.TypeCastMapping,
 	})
 	found := r.casts(doc, err)
-	compiled, err := compile()
-	if err != nil {
-		return found
+	if r.schema == nil {
+		if r.schema, err = compile(); err != nil {
+			return found
+		}
 	}
 	var violation *jsonschema.ValidationError
-	if !errors.As(compiled.Validate(model), &violation) {
+	if !errors.As(r.schema.Validate(model), &violation) {
 		return found
 	}
 	v := violations{doc: doc, names: schemaNames(), pruned: r.pruned}
@@ -286,10 +287,15 @@ func (v *violations) unknown(at []string) {
 		f.Hint = hint
 	case len(around) == 0 && slices.Contains(v.names["services.*"], key):
 		f.Hint = fmt.Sprintf("%q belongs into a service, below \"services:\"", key)
+	case len(around) == 0 && (child(v.at(key), "image") != nil || child(v.at(key), "build") != nil):
+		f.Hint = "a service stands below \"services:\""
 	case len(around) == 0:
 		f.Hint = "the top level has services, networks, volumes, configs, secrets, include and name; own keys start with \"x-\""
 	}
 }
+
+// at returns the value of a top-level key.
+func (v *violations) at(key string) *yaml.Node { return child(v.doc.root, key) }
 
 // add appends an error at a place; a place has one error, since further ones only follow from it.
 func (v *violations) add(at []string, code, message string) *finding {
