@@ -30,12 +30,12 @@ type cli struct {
 
 // globals are the flags that stand before the command, by the names that docker compose gives them.
 type globals struct {
-	files, profiles, envFiles  []string
-	projectName, projectDir    string
-	host, recipe               string
-	ansi, progress             string
-	parallel                   int
-	compatibility, dryRun, all bool
+	files, profiles, envFiles      []string
+	projectName, projectDir        string
+	host, recipe                   string
+	ansi, progress                 string
+	parallel                       int
+	compatibility, dryRun, version bool
 }
 
 // newCLI takes the surroundings from the process.
@@ -73,8 +73,11 @@ func (c *cli) getenv(key string) string {
 // execute runs the command line and returns the exit code.
 func (c *cli) execute(ctx context.Context, args []string) int {
 	err := c.run(ctx, args)
+	if is[interruption](context.Cause(ctx)) && errors.Is(err, context.Canceled) {
+		err = errors.New("interrupted") // not by what was asked at that moment
+	}
 	if err != nil {
-		c.report(ctx, err)
+		c.report(err)
 	}
 	return exitCode(ctx, err)
 }
@@ -122,8 +125,16 @@ check reads, plan compares and shows, up compares and does.`,
 		SilenceUsage:     true,
 		TraverseChildren: true,
 		Args:             c.onlyCommands,
-		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if c.global.version {
+				return c.printVersion("pretty", false)
+			}
+			return cmd.Help()
+		},
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkDefaults(cmd.Root().Flags()); err != nil {
+				return err
+			}
 			c.ui = newUI(c.out, c.err, c.global.ansi, c.global.progress, c.getenv)
 			begun()
 			return nil
@@ -133,6 +144,7 @@ check reads, plan compares and shows, up compares and does.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{err: err, hint: fmt.Sprintf("`%s --help` lists its flags", cmd.CommandPath())}
 	})
+	root.Flags().BoolVarP(&c.global.version, "version", "v", false, "show Galley's version")
 	for _, cmd := range c.commands() {
 		lendFlags(root.Flags(), cmd.Flags())
 		root.AddCommand(cmd)
@@ -176,7 +188,7 @@ func (c *cli) addGlobals(f *pflag.FlagSet) {
 // name it keeps it, and where only the letter is taken the long name remains.
 func lendFlags(global, own *pflag.FlagSet) {
 	global.VisitAll(func(f *pflag.Flag) {
-		if own.Lookup(f.Name) != nil {
+		if own.Lookup(f.Name) != nil || f.Name == "version" {
 			return
 		}
 		lent := *f
@@ -194,14 +206,20 @@ type choice struct {
 	options []string
 }
 
-// newChoice sets the value to its default. A default from the environment that is none of the options is refused when the
-// flag is looked at: it stands in for the flag.
+// newChoice sets the value to its default, which may come from the environment and be wrong: see [checkDefaults].
 func newChoice(value *string, initial string, options ...string) *choice {
-	if !slices.Contains(options, initial) {
-		initial = options[0]
-	}
 	*value = initial
 	return &choice{value, options}
+}
+
+// checkDefaults refuses a default that is none of a choice's options.
+func checkDefaults(f *pflag.FlagSet) (err error) {
+	f.VisitAll(func(flag *pflag.Flag) {
+		if c, ok := flag.Value.(*choice); ok && c.Set(c.String()) != nil {
+			err = &usageError{err: fmt.Errorf("the environment's value %q for --%s: %w", c.String(), flag.Name, c.Set(c.String()))}
+		}
+	})
+	return err
 }
 
 func (c *choice) String() string { return *c.value }

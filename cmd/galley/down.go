@@ -35,6 +35,7 @@ func (c *cli) downCommand() *cobra.Command {
 What belongs to the project is known from labels: no readable recipe is needed, only
 the project's name. All that carries the project's label goes, orphans and one-off
 containers too. Volumes stay unless --volumes, images unless --rmi.`,
+		ValidArgsFunction: c.completeServices,
 		RunE: func(cmd *cobra.Command, services []string) error {
 			return c.takeDown(cmd, &t, services, down)
 		},

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,7 +12,7 @@ import (
 )
 
 // report prints why a command failed: every failure once, root causes only, each with its way out.
-func (c *cli) report(ctx context.Context, err error) {
+func (c *cli) report(err error) {
 	seen := map[string]bool{}
 	for _, f := range failures(err) {
 		if seen[f.text] {

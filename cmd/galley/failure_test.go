@@ -20,7 +20,7 @@ func reported(err error, progress string) string {
 	var out bytes.Buffer
 	c := &cli{err: &out}
 	c.ui = newUI(nil, &out, "never", progress, func(string) string { return "" })
-	c.report(context.Background(), err)
+	c.report(err)
 	return out.String()
 }
 

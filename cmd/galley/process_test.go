@@ -269,3 +269,31 @@ func TestLiveOnATerminal(t *testing.T) {
 		}
 	}
 }
+
+func TestCheckShowsTheLineOnATerminal(t *testing.T) {
+	recipe := "services:\n  web:\n    image: busybox:1.36\n    restrat: always\n    password: hunter2\n"
+	p := begin(t, newEngine(t), recipe, "check", "-q")
+	p.Stdin, p.Stdout, p.Stderr = nil, nil, nil
+	terminal, err := pty.StartWithSize(p.Cmd, &pty.Winsize{Rows: 24, Cols: 80})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	s := &screen{t: t, width: 80, height: 24}
+	io.Copy(s, terminal)
+	if got := code(p.Wait()); got != exitInvalid {
+		t.Errorf("exit code %d, want %d", got, exitInvalid)
+	}
+	want := `compose.yml:4:5: error: unknown key "restrat" [unknown-key]
+    4 |     restrat: always
+      |     ^
+  hint: did you mean "restart"?
+compose.yml:5:5: error: unknown key "password" [unknown-key]
+`
+	if !strings.HasPrefix(s.String(), want) {
+		t.Errorf("the terminal shows:\n%s\nwant, without the line that may hold a secret:\n%s", s, want)
+	}
+	if strings.Contains(s.String(), "hunter2") {
+		t.Error("a secret is on the terminal")
+	}
+}

@@ -17,6 +17,7 @@ starts them again.
 
 What belongs to the project is known from labels: no readable recipe is needed, only
 the project's name.`,
+		ValidArgsFunction: c.completeServices,
 		RunE: func(cmd *cobra.Command, services []string) error {
 			return c.takeDown(cmd, &t, services, engine.Down{StopOnly: true})
 		},

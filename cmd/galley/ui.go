@@ -20,7 +20,7 @@ import (
 //   - Colour only marks what the words say already. It needs a terminal, or --ansi always; NO_COLOR and --ansi never
 //     switch it off.
 //   - Lines are redrawn only on a terminal. Elsewhere each line is final.
-//   - With --progress json every line on standard error is a JSON object.
+//   - With --progress json every line of Galley's own on standard error is a JSON object.
 
 // ui prints. Its methods may be called from several goroutines.
 type ui struct {
