@@ -6,7 +6,8 @@ import "io"
 // directory unless it stands here.
 type Source struct {
 	// Files are the recipe's files, merged in order: paths relative to Dir, "-" for Stdin, or a directory that is
-	// searched for the default names. Empty: Dir and its parents are searched for the default names, as docker compose does.
+	// searched for the default names. Empty: COMPOSE_FILE of Environ or the env files, or else the default names in Dir
+	// and its parents, as docker compose does.
 	// A single file may be a BOSH manifest: see [LoadAll].
 	Files []string
 	// Stdin is read when a file is "-".
@@ -19,7 +20,8 @@ type Source struct {
 	Name string
 	// Profiles are the active profiles; empty means COMPOSE_PROFILES of Environ.
 	Profiles []string
-	// EnvFiles are read for interpolation, the later ones winning; empty means .env in the project directory, if any.
+	// EnvFiles are read for interpolation, the later ones winning; empty means COMPOSE_ENV_FILES of Environ, or .env in
+	// the project directory, if any, unless COMPOSE_DISABLE_ENV_FILE of Environ is true.
 	EnvFiles []string
 	// Environ are KEY=VALUE pairs visible to interpolation, stronger than EnvFiles. nil: none.
 	Environ []string

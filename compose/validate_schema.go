@@ -297,7 +297,7 @@ func (v *violations) unknown(at []string) {
 // at returns the value of a top-level key.
 func (v *violations) at(key string) *yaml.Node { return child(v.doc.root, key) }
 
-// add appends an error at a place; a place has one error, since further ones only follow from it.
+// add appends an error at a place.
 func (v *violations) add(at []string, code, message string) *finding {
 	f := finding{Diagnostic: Diagnostic{Severity: Error, Code: code, Message: message, Path: dotted(at)}}
 	f.place(v.doc.walk(f.Path))
