@@ -38,8 +38,8 @@ func (s *serviceLowering) security() {
 	}
 	h.Runtime = s.src.Runtime
 	h.Isolation = container.Isolation(s.src.Isolation)
-	if !h.Isolation.IsDefault() && !h.Isolation.IsProcess() && !h.Isolation.IsHyperV() {
-		s.refuse("isolation", codeInvalid, "leave it out on Linux", "%q is no isolation technology", h.Isolation)
+	if !h.Isolation.IsDefault() {
+		s.refuse("isolation", codeInvalid, "leave it out", "an Engine on Linux knows no isolation %q", h.Isolation)
 	}
 }
 

@@ -173,6 +173,9 @@ func (s *serviceLowering) namedVolume(attribute string, v types.ServiceVolumeCon
 	if o.Subpath != "" {
 		s.require(attribute+".volume.subpath", "1.45")
 	}
+	if v.Source == "" && (v.ReadOnly || o.Subpath != "") {
+		s.refuse(attribute, codeConflict, "name the volume with source", "an anonymous volume can be neither read-only nor mounted in part")
+	}
 	plain := !v.ReadOnly && !o.NoCopy && o.Subpath == "" && len(o.Labels) == 0
 	switch {
 	case v.Source == "" && plain:

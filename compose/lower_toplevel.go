@@ -41,6 +41,7 @@ func (l *lowering) ipam(key string, src types.IPAMConfig) *network.IPAM {
 	if src.Driver == "" && len(src.Config) == 0 && len(src.Options) == 0 {
 		return nil
 	}
+	l.checkFamilies(key)
 	ipam := &network.IPAM{Driver: src.Driver, Options: src.Options}
 	for i, pool := range src.Config {
 		if pool == nil {
@@ -55,6 +56,25 @@ func (l *lowering) ipam(key string, src types.IPAMConfig) *network.IPAM {
 		})
 	}
 	return ipam
+}
+
+// checkFamilies finds a second subnet of one family: a bridge has one of each
+// (moby libnetwork/drivers/bridge, parseNetworkOptions).
+func (l *lowering) checkFamilies(key string) {
+	src := l.src.Networks[key]
+	if src.Driver != "" && src.Driver != network.NetworkBridge {
+		return
+	}
+	families := map[bool]bool{}
+	for _, subnet := range subnetsOf(src) {
+		is4 := subnet.Addr().Is4()
+		if families[is4] {
+			l.find(Error, "networks."+key+".ipam.config", codeConflict, "make a second network",
+				fmt.Sprintf("network %q has several subnets of one family, but a bridge has one", key))
+			return
+		}
+		families[is4] = true
+	}
 }
 
 // subnetsOf are the subnets that a network's definition fixes, less those that are none.
