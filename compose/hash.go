@@ -171,6 +171,7 @@ func (f fields) config(c *container.Config, published nat.PortMap) {
 	f.text("domainname", c.Domainname)
 	f.text("user", c.User)
 	f.text("working_dir", c.WorkingDir)
+	//lint:ignore SA1019 lowering sets it where there is no endpoint to set it on
 	f.text("mac_address", c.MacAddress)
 	f.flag("tty", c.Tty)
 	f.flag("stdin_open", c.OpenStdin)

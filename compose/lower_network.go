@@ -16,7 +16,7 @@ import (
 func (s *serviceLowering) networks() {
 	if s.src.NetworkMode != "" {
 		s.out.Host.NetworkMode = container.NetworkMode(s.src.NetworkMode)
-		// Without an endpoint, the Engine takes the address from the container itself: for the default bridge.
+		//lint:ignore SA1019 without an endpoint, the Engine takes the address from the container itself: for the default bridge
 		s.out.Config.MacAddress = s.mac("mac_address", s.src.MacAddress)
 		return
 	}
@@ -45,6 +45,7 @@ func (s *serviceLowering) predefined(key, name string) {
 			"the Engine's network %q knows no aliases and no fixed addresses", name)
 	}
 	s.out.Host.NetworkMode = container.NetworkMode(name)
+	//lint:ignore SA1019 there is no endpoint to set it on
 	s.out.Config.MacAddress = s.mac("mac_address", orElse(n.MacAddress, s.src.MacAddress))
 }
 

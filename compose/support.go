@@ -38,7 +38,7 @@ type support struct {
 
 // supportTable says of every attribute of the compose-spec what becomes of it. A test holds it against the schema.
 func supportTable() []support {
-	return append(serviceSupport(), []support{
+	return slices.Concat(serviceSupport(), deploySupport(), []support{
 		// version only informs (compose-spec, "Version and name"); include is resolved by the loader.
 		{handled, "", "name version include include.[].path include.[].env_file include.[].project_directory", "", ""},
 		{handled, "", "services services.* networks networks.* volumes volumes.*", "", ""},
@@ -48,7 +48,7 @@ func supportTable() []support {
 		{handled, "volumes.*", "name external external.name driver driver_opts driver_opts.* labels labels.*", "", ""},
 		{judged, "", "configs secrets models", "", ""},
 		{pending, "", "jobs", "", "make it a service without restart, and start that from a timer of the machine"},
-	}...)
+	})
 }
 
 // serviceSupport is the part of the table on services.
@@ -98,21 +98,6 @@ func serviceSupport() []support {
 			"healthcheck.disable healthcheck.interval healthcheck.timeout healthcheck.retries healthcheck.start_period healthcheck.start_interval",
 			"", ""},
 		{pending, s, "pre_start post_start pre_stop", "", ""},
-		// deploy
-		{handled, s + ".deploy", "mode replicas resources resources.limits resources.limits.cpus resources.limits.memory " +
-			"resources.limits.pids resources.reservations resources.reservations.memory resources.reservations.devices " +
-			"resources.reservations.devices.[].driver resources.reservations.devices.[].count resources.reservations.devices.[].device_ids " +
-			"resources.reservations.devices.[].capabilities resources.reservations.devices.[].options " +
-			"resources.reservations.devices.[].options.* restart_policy restart_policy.condition restart_policy.max_attempts " +
-			"update_config update_config.order", "", ""},
-		{handled, s, "deploy", "", ""},
-		{ignored, s + ".deploy", "labels", "there is no cluster's service to put them on", "use labels for the containers"},
-		{ignored, s + ".deploy", "placement endpoint_mode", "there is one machine", ""},
-		{ignored, s + ".deploy.resources.reservations", "cpus generic_resources", "there is no scheduler that reserves it", ""},
-		{ignored, s + ".deploy.restart_policy", "delay window", "the Engine waits by a scheme of its own", ""},
-		{ignored, s + ".deploy.update_config", "parallelism delay failure_action monitor max_failure_ratio",
-			"only order is heeded so far", ""},
-		{ignored, s + ".deploy", "rollback_config", "only update_config.order is heeded so far", ""},
 		// files
 		{pending, s, "configs secrets", "", ""},
 		// other people's work
@@ -123,6 +108,27 @@ func serviceSupport() []support {
 		{refused, s, "credential_spec", "only Windows containers have it", "remove it"},
 		{refused, s, "umask", "no Engine has a setting for it", "set it in the image's entrypoint"},
 		{pending, s, "use_api_socket", "", "mount /var/run/docker.sock as a volume"},
+	}
+}
+
+// deploySupport is the part on deploy: what it says of a cluster means nothing to one machine.
+func deploySupport() []support {
+	const d = "services.*.deploy"
+	return []support{
+		{handled, "services.*", "deploy", "", ""},
+		{handled, d, "mode replicas resources resources.limits resources.limits.cpus resources.limits.memory " +
+			"resources.limits.pids resources.reservations resources.reservations.memory resources.reservations.devices " +
+			"resources.reservations.devices.[].driver resources.reservations.devices.[].count resources.reservations.devices.[].device_ids " +
+			"resources.reservations.devices.[].capabilities resources.reservations.devices.[].options " +
+			"resources.reservations.devices.[].options.* restart_policy restart_policy.condition restart_policy.max_attempts " +
+			"update_config update_config.order", "", ""},
+		{ignored, d, "labels", "there is no cluster's service to put them on", "use labels for the containers"},
+		{ignored, d, "placement endpoint_mode", "there is one machine", ""},
+		{ignored, d + ".resources.reservations", "cpus generic_resources", "there is no scheduler that reserves it", ""},
+		{ignored, d + ".restart_policy", "delay window", "the Engine waits by a scheme of its own", ""},
+		{ignored, d + ".update_config", "parallelism delay failure_action monitor max_failure_ratio",
+			"only order is heeded so far", ""},
+		{ignored, d, "rollback_config", "only update_config.order is heeded so far", ""},
 	}
 }
 
