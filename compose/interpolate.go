@@ -72,7 +72,7 @@ func blankInBraces(body string, lookup func(string) (string, bool)) []string {
 	present := set && (value != "" || !strings.HasPrefix(operator, ":"))
 	switch strings.TrimPrefix(operator, ":") {
 	case "":
-		if !set && name != "" {
+		if !set && name != "" && inner == "" {
 			return []string{name}
 		}
 	case "-":

@@ -42,6 +42,7 @@ func (r *recipe) examine(ctx context.Context, failure error) *loaded {
 	for range rounds {
 		found := r.explain(failure)
 		r.add(found)
+		r.add(r.undefined()) // now: the texts they stand in may be about to go
 		if !r.prune(found) {
 			return nil
 		}

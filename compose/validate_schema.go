@@ -260,10 +260,18 @@ func (v *violations) wrongType(at, want []string) {
 		}
 	}
 	message := fmt.Sprintf("%q must be %s", subject(at), alternatives(names))
+	hint := ""
 	if s := v.doc.walk(dotted(at)); s.rest == "" && s.value != nil {
-		message += ", not " + kindOf(s.value)
+		switch kind := kindOf(s.value); {
+		case kind == "empty":
+			message = fmt.Sprintf("%q is empty, it must be %s", subject(at), alternatives(names))
+		case s.value.Kind == yaml.ScalarNode && slices.Contains(want, "string"):
+			message, hint = message+", not "+kind, "put it in quotes"
+		default:
+			message += ", not " + kind
+		}
 	}
-	v.add(at, "wrong-type", message)
+	v.add(at, "wrong-type", message).Hint = hint
 }
 
 // unknown reports a key that the schema doesn't have. The schema also calls known keys unknown when they hold another
