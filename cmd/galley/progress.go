@@ -129,9 +129,9 @@ type eventObject struct {
 	Name    string           `json:"name"`
 	Service string           `json:"service,omitempty"`
 	// Seconds is how long the step took, with done and failed.
-	Seconds float64 `json:"seconds,omitempty"`
-	Detail  string  `json:"detail,omitempty"`
-	Error   string  `json:"error,omitempty"`
+	Seconds *float64 `json:"seconds,omitempty"`
+	Detail  string   `json:"detail,omitempty"`
+	Error   string   `json:"error,omitempty"`
 }
 
 func (p jsonProgress) event(e engine.Event) {
@@ -143,8 +143,11 @@ func (p jsonProgress) event(e engine.Event) {
 		Kind:    target.Kind,
 		Name:    target.Name,
 		Service: target.Service,
-		Seconds: e.Took.Round(time.Millisecond).Seconds(),
 		Detail:  e.Detail,
+	}
+	if e.Kind == engine.Done || e.Kind == engine.Failed {
+		took := e.Took.Round(time.Millisecond).Seconds()
+		o.Seconds = &took
 	}
 	if e.Err != nil {
 		o.Error = words(e.Err)
