@@ -16,6 +16,7 @@ const (
 	defaultAnswerWithin = 10 * time.Second
 	defaultFinishWithin = 2 * time.Minute
 	defaultSteadyFor    = time.Second
+	defaultReconnect    = time.Minute
 	// Beyond eight calls at a time dockerd gains nothing on small machines, and removals get slower.
 	defaultParallel = 8
 )
@@ -52,6 +53,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.FinishWithin == 0 {
 		o.FinishWithin = defaultFinishWithin
+	}
+	if o.ReconnectWithin == 0 {
+		o.ReconnectWithin = defaultReconnect
 	}
 	if o.SteadyFor == 0 {
 		o.SteadyFor = defaultSteadyFor

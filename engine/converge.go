@@ -5,39 +5,110 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"time"
+
+	"github.com/containerd/errdefs"
 
 	"galley/compose"
 )
 
 // Converge brings the Engine to what is wanted: it pulls what the policies ask for, compares, and applies. have is what
-// was last read. A service whose update fails is put back to what ran before, unless opts say otherwise; the error then
-// is a *RolledBackError. It returns the plan that was applied, for the record.
+// was last read. It returns the plan that was applied last, for the record.
+//
+// When the Engine goes away in the middle, it is waited for, read again, and the rest is planned anew. When the state
+// proved stale (somebody else removed or made what the plan was about), that happens once. A service whose update fails
+// is put back to what ran before, unless opts or its recipe say otherwise; the error then is a *RolledBackError.
 func (e *Engine) Converge(ctx context.Context, want *compose.Project, have *State, opts DiffOptions) (*Plan, error) {
+	have, pulls, err := e.refresh(ctx, want, have, opts)
+	if err != nil {
+		return pulls, err
+	}
+	for attempt := 1; ; attempt++ {
+		plan, err := Diff(want, have, opts)
+		if err != nil {
+			return nil, err
+		}
+		outcomes := e.walk(ctx, plan)
+		err = result(plan, outcomes)
+		if err == nil || ctx.Err() != nil {
+			return plan, err
+		}
+		if again, ok := e.readAgain(ctx, want.Name, attempt, err); ok {
+			have = again
+			continue
+		}
+		return plan, e.rollBack(ctx, want, plan, outcomes, err, opts)
+	}
+}
+
+// refresh pulls what is there but must be fresh, and reads the state again if it did.
+func (e *Engine) refresh(ctx context.Context, want *compose.Project, have *State, opts DiffOptions) (*State, *Plan, error) {
+	if opts.Down != nil {
+		return have, nil, nil
+	}
 	pulls, err := e.Refresh(ctx, want, have, opts)
-	if err != nil {
-		return nil, err
+	if err != nil || pulls.Empty() {
+		return have, pulls, err
 	}
-	if !pulls.Empty() {
-		if err := e.Apply(ctx, pulls); err != nil {
-			return pulls, err
+	if err := e.Apply(ctx, pulls); err != nil {
+		return nil, pulls, err
+	}
+	have, err = e.State(ctx, want.Name)
+	return have, pulls, err
+}
+
+// maxAttempts bounds how often a plan is made anew because the Engine went away: one that dies of the plan itself would
+// die for ever.
+const maxAttempts = 5
+
+// readAgain reads the state after a failure that says more about the Engine or the plan than about a service: the Engine
+// went away, or what the plan was made from is no longer so. ok is false where another attempt would not help.
+func (e *Engine) readAgain(ctx context.Context, project string, attempt int, err error) (have *State, ok bool) {
+	lost := is[*UnreachableError](err)
+	if attempt >= maxAttempts || !lost && (attempt > 1 || !stale(err)) {
+		return nil, false
+	}
+	deadline := time.Now().Add(e.opts.ReconnectWithin)
+	for pause := minPause; ; pause = min(2*pause, maxPause) {
+		have, err := e.State(ctx, project)
+		if err == nil {
+			return have, true
 		}
-		if have, err = e.State(ctx, want.Name); err != nil {
-			return pulls, err
+		if time.Now().Add(pause).After(deadline) {
+			return nil, false
+		}
+		select {
+		case <-ctx.Done():
+			return nil, false
+		case <-time.After(pause):
 		}
 	}
-	plan, err := Diff(want, have, opts)
-	if err != nil {
-		return nil, err
-	}
-	outcomes := e.walk(ctx, plan)
-	err = result(plan, outcomes)
+}
+
+// stale tells whether a step failed because its object was gone, or stood in the way.
+func stale(err error) bool {
+	return errdefs.IsNotFound(err) || errdefs.IsConflict(err)
+}
+
+// is tells whether an error of that type stands anywhere in err's tree.
+func is[E error](err error) bool {
+	var e E
+	return errors.As(err, &e)
+}
+
+// rollBack puts the services whose update failed back to what ran before, and returns the failure.
+func (e *Engine) rollBack(ctx context.Context, want *compose.Project, plan *Plan, outcomes []outcome, failure error, opts DiffOptions) error {
 	broken := plan.broken(outcomes)
-	if err == nil || ctx.Err() != nil || opts.NoRollback || len(broken) == 0 {
-		return plan, err
+	maps.DeleteFunc(broken, func(service string, _ map[string]bool) bool {
+		s := want.Service(service)
+		return s == nil || s.Update.OnFailure == compose.FailurePause || s.Update.OnFailure == compose.FailureContinue
+	})
+	if opts.NoRollback || len(broken) == 0 {
+		return failure
 	}
-	return plan, &RolledBackError{
+	return &RolledBackError{
 		Services: slices.Sorted(maps.Keys(broken)),
-		Err:      err,
+		Err:      failure,
 		Restore:  e.restore(ctx, want, broken, opts),
 	}
 }

@@ -27,6 +27,8 @@ type Options struct {
 	// FinishWithin is how long the Engine may take to carry out a change, on top of a container's grace period when it
 	// is stopped; 0 means 2 minutes.
 	FinishWithin time.Duration
+	// ReconnectWithin is how long an Engine that went away in mid-plan is waited for; 0 means 1 minute.
+	ReconnectWithin time.Duration
 	// SteadyFor is how long a replacement without a healthcheck must run before the old container goes; most of what is
 	// broken by an update dies at once. 0 means 1 second.
 	SteadyFor time.Duration

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/mount"
 	"github.com/docker/docker/api/types/network"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -36,10 +37,7 @@ func (a createContainer) payload(ctx context.Context, r *run) (*body, error) {
 	if a.init != nil {
 		host.VolumesFrom = append(slices.Clone(host.VolumesFrom), r.id(a.init.replica))
 	}
-	host.Binds = slices.Clone(host.Binds)
-	for _, destination := range slices.Sorted(maps.Keys(a.inherit)) {
-		host.Binds = append(host.Binds, a.inherit[destination]+":"+destination)
-	}
+	a.inheritVolumes(&host)
 	if a.spec.ClearCommand {
 		if err := r.clearCommand(ctx, &config); err != nil {
 			return nil, err
@@ -56,6 +54,17 @@ func (a createContainer) payload(ctx context.Context, r *run) (*body, error) {
 		b.platform = parsePlatform(a.spec.Platform)
 	}
 	return b, nil
+}
+
+// inheritVolumes has the anonymous volumes carried over mounted in place of new ones.
+func (a createContainer) inheritVolumes(host *container.HostConfig) {
+	host.Mounts = slices.DeleteFunc(slices.Clone(host.Mounts), func(m mount.Mount) bool {
+		return a.inherit[m.Target] != ""
+	})
+	host.Binds = slices.Clone(host.Binds)
+	for _, destination := range slices.Sorted(maps.Keys(a.inherit)) {
+		host.Binds = append(host.Binds, a.inherit[destination]+":"+destination)
+	}
 }
 
 // labels are the identity of a replica.
