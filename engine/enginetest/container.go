@@ -245,7 +245,7 @@ func (e *Engine) create(name string, body *container.CreateRequest) (*ctr, []str
 
 // settle checks the settings and fills in dockerd's defaults.
 func (e *Engine) settle(config *container.Config, host *container.HostConfig) (warnings []string, err error) {
-	if err := checkRestartPolicy(host); err != nil {
+	if err := e.checkRestartPolicy(host); err != nil {
 		return nil, err
 	}
 	for _, mode := range []string{string(host.IpcMode), string(host.PidMode)} {
@@ -292,12 +292,15 @@ func (e *Engine) settle(config *container.Config, host *container.HostConfig) (w
 }
 
 // checkRestartPolicy is api/types/container's ValidateRestartPolicy in dockerd's words.
-func checkRestartPolicy(host *container.HostConfig) error {
+func (e *Engine) checkRestartPolicy(host *container.HostConfig) error {
 	p := host.RestartPolicy
 	if host.AutoRemove && p.Name != "" && p.Name != container.RestartPolicyDisabled {
 		return fail(http.StatusBadRequest, "can't create 'AutoRemove' container with restart policy")
 	}
 	if err := container.ValidateRestartPolicy(p); err != nil {
+		if !e.atLeast("1.44") && !slices.Contains([]container.RestartPolicyMode{"no", "always", "on-failure", "unless-stopped"}, p.Name) {
+			return fail(http.StatusBadRequest, "invalid restart policy '%s'", p.Name)
+		}
 		return fail(http.StatusBadRequest, "%s", err)
 	}
 	return nil
@@ -319,6 +322,9 @@ func (e *Engine) removeContainer(r *request) error {
 
 // runningStill refuses the removal of a running container (daemon/delete.go, cleanupContainer).
 func (e *Engine) runningStill(c *ctr, ref string) error {
+	if !e.atLeast("1.48") {
+		ref = "/" + c.name
+	}
 	switch {
 	case e.atLeast("1.44") && c.paused:
 		return fail(http.StatusConflict, "cannot remove container %q: container is paused and must be unpaused first", ref)

@@ -51,7 +51,7 @@ func (e *Engine) start(c *ctr) error {
 	c.pid = 1000 + e.serial
 	c.files.clearTmpfs(c)
 	c.proc = e.newProcess(c, program)
-	c.health = initialHealth(c.config.Healthcheck)
+	c.health = startingHealth(c.config.Healthcheck, c.health)
 	c.touch()
 	e.tell(c, events.ActionStart)
 	c.proc.run()
@@ -88,7 +88,7 @@ func (e *Engine) prepare(c *ctr) (*program, error) {
 			return nil, fail(http.StatusConflict, "cannot join %s of a non running container: %s", mode.kind, p.id)
 		}
 	}
-	return c.program()
+	return e.program(c)
 }
 
 // stopContainer answers POST /containers/*/stop.
@@ -322,13 +322,16 @@ func (e *Engine) killContainer(r *request) error {
 	if text := r.query.Get("signal"); text != "" {
 		var err error
 		if number, err = parseSignal(text); err != nil {
+			if e.atLeast("1.44") {
+				return fail(http.StatusBadRequest, "cannot kill container: %s: invalid signal: %s", r.name, text)
+			}
 			return err
 		}
 	}
 	prefix := e.words("Cannot kill container", "cannot kill container")
 	if err := e.with(r, func(c *ctr) error {
 		if !c.running || c.restarting && number != sigKill {
-			return fail(http.StatusConflict, "%s %s is not running", e.words("Container", "container"), c.id)
+			return e.notRunning(c)
 		}
 		e.signal(c, number)
 		return nil
@@ -339,12 +342,17 @@ func (e *Engine) killContainer(r *request) error {
 	return r.done(http.StatusNoContent)
 }
 
+// notRunning refuses what needs a running container.
+func (e *Engine) notRunning(c *ctr) error {
+	return fail(http.StatusConflict, "%s %s is not running", e.words("Container", "container"), c.id)
+}
+
 // pauseContainer answers POST /containers/*/pause.
 func (e *Engine) pauseContainer(r *request) error {
 	if err := e.with(r, func(c *ctr) error {
 		switch {
 		case !c.running:
-			return fail(http.StatusConflict, "Container %s is not running", c.id)
+			return e.notRunning(c)
 		case c.restarting:
 			return fail(http.StatusConflict, "Container %s is restarting, wait until the container is running", c.id)
 		case c.paused:

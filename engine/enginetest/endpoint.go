@@ -106,12 +106,15 @@ func (e *Engine) joinNamespace(c *ctr) error {
 		return nil
 	}
 	parent, err := e.container(c.host.NetworkMode.ConnectedContainer())
+	if err != nil && e.atLeast("1.48") {
+		return fail(http.StatusInternalServerError, "joining network namespace of container: %s", err)
+	}
 	if err != nil {
 		return err
 	}
 	if !parent.running {
 		if e.atLeast("1.48") {
-			return fail(http.StatusConflict, "joining network namespace of container: cannot join network namespace of a non running container: container %s is %s", parent.name, parent.phase())
+			return fail(http.StatusConflict, "cannot join network namespace of a non running container: container %s is %s", parent.name, parent.phase())
 		}
 		return fail(http.StatusConflict, "cannot join network of a non running container: %s", parent.id)
 	}
@@ -183,9 +186,6 @@ func (e *Engine) checkEndpoint(n *netw, ep *endpoint) error {
 		problem = "user specified IP address is supported on user defined networks only"
 	case !userDefined && len(s.Aliases) > 0:
 		problem = "network-scoped alias is supported only for containers in user defined networks"
-		if e.atLeast("1.44") {
-			problem = "network-scoped aliases are only supported for user-defined networks"
-		}
 	case asks && !n.configured:
 		problem = "user specified IP address is supported only when connecting to networks with user configured subnets"
 	default:
@@ -274,6 +274,9 @@ func (e *Engine) connectNetwork(r *request) error {
 		return err
 	}
 	if c.host.NetworkMode.IsHost() || n.Name == "host" {
+		if e.atLeast("1.48") {
+			return fail(http.StatusBadRequest, "cannot connect container to host network - container must be created in host network mode")
+		}
 		return fail(http.StatusBadRequest, "container cannot be disconnected from host network or connected to host network")
 	}
 	if c.host.NetworkMode.IsContainer() {
@@ -306,11 +309,11 @@ func (e *Engine) connectNetwork(r *request) error {
 
 // both finds the network and the container of a call.
 func (e *Engine) both(networkRef, containerRef string) (*netw, *ctr, error) {
-	n, err := e.network(networkRef)
+	c, err := e.container(containerRef)
 	if err != nil {
 		return nil, nil, err
 	}
-	c, err := e.container(containerRef)
+	n, err := e.network(networkRef)
 	return n, c, err
 }
 

@@ -36,9 +36,9 @@ func (e *Engine) createExec(r *request) error {
 	var x *execution
 	if err := e.with(r, func(c *ctr) error {
 		if len(body.Cmd) == 0 {
-			return fail(http.StatusBadRequest, "%s", e.words("No exec command specified", "no exec command specified"))
+			return fail(http.StatusBadRequest, "No exec command specified")
 		}
-		if err := e.mustRun(c); err != nil {
+		if err := e.mustRun(c, r.name); err != nil {
 			return err
 		}
 		x = &execution{
@@ -54,12 +54,13 @@ func (e *Engine) createExec(r *request) error {
 	return r.reply(http.StatusCreated, map[string]string{"Id": x.id})
 }
 
-func (e *Engine) mustRun(c *ctr) error {
+// mustRun refuses an exec in a container that can't have one; ref is what the caller named.
+func (e *Engine) mustRun(c *ctr, ref string) error {
 	switch {
 	case !c.running:
-		return fail(http.StatusConflict, "%s %s is not running", e.words("Container", "container"), c.id)
+		return e.notRunning(c)
 	case c.paused:
-		return fail(http.StatusConflict, "%s %s is paused, unpause the container before exec", e.words("Container", "container"), c.id)
+		return fail(http.StatusConflict, "Container %s is paused, unpause the container before exec", ref)
 	case c.restarting:
 		return fail(http.StatusConflict, "Container %s is restarting, wait until the container is running", c.id)
 	}
@@ -94,7 +95,7 @@ func (e *Engine) startExec(r *request) error {
 		case x.started && x.done, x.started:
 			err = fail(http.StatusConflict, "Error: Exec command %s has already run", x.id)
 		case p == nil:
-			err = e.mustRun(x.container)
+			err = e.mustRun(x.container, x.container.id)
 		default:
 			x.started = true
 		}

@@ -21,12 +21,17 @@ const (
 	maxProbeOutput = 4096
 )
 
-// initialHealth is the health of a container that has just started; nil without a healthcheck.
-func initialHealth(check *container.HealthConfig) *container.Health {
+// startingHealth is the health of a container that has just started; nil without a healthcheck. The log of an earlier run
+// stays.
+func startingHealth(check *container.HealthConfig, earlier *container.Health) *container.Health {
 	if !probed(check) {
 		return nil
 	}
-	return &container.Health{Status: container.Starting, Log: []*container.HealthcheckResult{}}
+	h := &container.Health{Status: container.Starting, Log: []*container.HealthcheckResult{}}
+	if earlier != nil {
+		h.Log = earlier.Log
+	}
+	return h
 }
 
 func probed(check *container.HealthConfig) bool {

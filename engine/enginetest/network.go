@@ -84,7 +84,7 @@ func (e *Engine) makeNetwork(name string, opts network.CreateOptions) (*netw, er
 	case "overlay":
 		return nil, fail(http.StatusForbidden, `This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.`)
 	default:
-		return nil, fail(http.StatusNotFound, "%s", e.words(fmt.Sprintf("plugin %q not found", n.Driver), fmt.Sprintf("could not find plugin %s in v1 plugin registry: plugin %q not found", n.Driver, n.Driver)))
+		return nil, fail(http.StatusNotFound, "plugin %q not found", n.Driver)
 	}
 	if err := e.address(n, opts.IPAM); err != nil {
 		return nil, err
@@ -103,9 +103,6 @@ func (e *Engine) address(n *netw, ipam *network.IPAM) error {
 				return err
 			}
 			n.subnets = append(n.subnets, s)
-			if e.atLeast("1.44") && config.Gateway == "" {
-				config.Gateway = s.gateway.String()
-			}
 			n.IPAM.Config = append(n.IPAM.Config, config)
 			n.configured = true
 		}
@@ -153,11 +150,18 @@ func (e *Engine) overlap(prefix netip.Prefix) bool {
 
 func (e *Engine) parseSubnet(config network.IPAMConfig) (s subnet, err error) {
 	if s.prefix, err = netip.ParsePrefix(config.Subnet); err != nil {
+		if e.atLeast("1.44") {
+			return s, fail(http.StatusBadRequest, "invalid network config:\ninvalid subnet %s: invalid CIDR block notation", config.Subnet)
+		}
 		return s, fail(http.StatusInternalServerError, "Invalid subnet %s : invalid CIDR address: %s", config.Subnet, config.Subnet)
 	}
 	s.prefix = s.prefix.Masked()
 	if e.overlap(s.prefix) {
-		return s, fail(http.StatusForbidden, "%s", e.words("Pool overlaps with other one on this address space", "invalid pool request: Pool overlaps with other one on this address space"))
+		problem := "Pool overlaps with other one on this address space"
+		if e.atLeast("1.48") {
+			problem = "invalid pool request: " + problem
+		}
+		return s, fail(http.StatusForbidden, "%s", problem)
 	}
 	if config.IPRange != "" {
 		if s.within, err = netip.ParsePrefix(config.IPRange); err != nil {

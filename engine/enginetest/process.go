@@ -50,10 +50,17 @@ type program struct {
 }
 
 // program resolves the container's command, and fails in runc's words where there is none.
-func (c *ctr) program() (*program, error) {
+func (e *Engine) program(c *ctr) (*program, error) {
 	argv := slices.Concat(c.config.Entrypoint, c.config.Cmd)
-	if message := c.files.unexecutable(argv[0], c.config.WorkingDir); message != "" {
-		return nil, fail(http.StatusBadRequest, "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: %s: unknown", message)
+	if problem := c.files.unexecutable(argv[0], c.config.WorkingDir); problem != "" {
+		problem = "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: " + problem
+		if e.atLeast("1.44") {
+			problem = "failed to create task for container: " + problem
+		}
+		if !e.atLeast("1.48") {
+			problem += ": unknown"
+		}
+		return nil, fail(http.StatusBadRequest, "%s", problem)
 	}
 	p := &program{argv: argv}
 	switch path.Base(argv[0]) {

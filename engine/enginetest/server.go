@@ -66,7 +66,7 @@ func (r *request) filters(accepted ...string) (filters.Args, error) {
 	}
 	for _, key := range args.Keys() {
 		if !allowed[key] {
-			return args, fail(http.StatusBadRequest, "invalid filter '%s'", key)
+			return args, fail(http.StatusBadRequest, "%s filter '%s'", r.e.words("Invalid", "invalid"), key)
 		}
 	}
 	return args, nil

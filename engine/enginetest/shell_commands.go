@@ -407,7 +407,7 @@ func cd(s *shell, args []string) (int, outcome) {
 		to = s.path(args[0])
 	}
 	if !s.c.files.isDir(to) {
-		fmt.Fprintf(s.stderr, "sh: cd: can't cd to %s: No such file or directory\n", to)
+		fmt.Fprintf(s.stderr, "sh: cd: line 0: can't cd to %s: No such file or directory\n", to)
 		return 2, goOn
 	}
 	s.dir = to

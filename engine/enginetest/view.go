@@ -263,7 +263,7 @@ func (e *Engine) containerTop(r *request) error {
 	var top container.TopResponse
 	if err := e.with(r, func(c *ctr) error {
 		if !c.running {
-			return fail(http.StatusConflict, "%s %s is not running", e.words("Container", "container"), c.id)
+			return e.notRunning(c)
 		}
 		if c.restarting {
 			return fail(http.StatusConflict, "Container %s is restarting, wait until the container is running", c.id)
@@ -303,7 +303,7 @@ func (e *Engine) waitContainer(r *request) error {
 		changed, code := c.changed, c.exitCode
 		e.mu.Unlock()
 		if met {
-			return gone(json.NewEncoder(out).Encode(container.WaitResponse{StatusCode: int64(code)}))
+			return gone(json.NewEncoder(out).Encode(e.waited(code)))
 		}
 		select {
 		case <-changed:
@@ -311,6 +311,14 @@ func (e *Engine) waitContainer(r *request) error {
 			return nil
 		}
 	}
+}
+
+// waited is the end of a wait; old Engines write the error that there is none of.
+func (e *Engine) waited(code int) any {
+	if e.atLeast("1.44") {
+		return container.WaitResponse{StatusCode: int64(code)}
+	}
+	return map[string]any{"StatusCode": code, "Error": nil}
 }
 
 // updateContainer answers POST /containers/*/update: what is given replaces what was.

@@ -2,6 +2,7 @@ package dockerd
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	_ "embed"
 	"errors"
@@ -153,11 +154,12 @@ func (d *Daemon) hold(s slot) error {
 	}
 	line, err := bufio.NewReader(answers).ReadString('\n')
 	if err != nil {
-		said := d.logTail() // before the holder removes it
 		if waitErr := d.holder.Wait(); waitErr != nil {
 			err = waitErr
 		}
-		return &UnavailableError{fmt.Sprintf("making namespaces failed: %v: %s", err, said)}
+		// The holder has removed the log by now; the open file is still there.
+		said, _ := io.ReadAll(io.NewSectionReader(complaints, 0, 1<<16))
+		return &UnavailableError{fmt.Sprintf("making its bridge and namespaces: %v: %s", err, bytes.TrimSpace(said))}
 	}
 	d.initPID = strings.TrimSpace(line)
 	return nil
@@ -211,7 +213,7 @@ func (d *Daemon) Restart(ctx context.Context) error {
 		return err
 	}
 	defer ready.Close()
-	cmd := exec.Command("nsenter", append([]string{"--target", d.initPID, "--mount", "--pid", "--", "dockerd"}, d.flags...)...)
+	cmd := d.inside(append([]string{"dockerd"}, d.flags...)...)
 	cmd.Env = append(d.env, "NOTIFY_SOCKET="+ready.path)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -230,6 +232,12 @@ func (d *Daemon) Restart(ctx context.Context) error {
 	return nil
 }
 
+// inside returns a command that runs in the daemon's namespaces, and under its root: on a build machine that may be that
+// of a chroot.
+func (d *Daemon) inside(command ...string) *exec.Cmd {
+	return exec.Command("nsenter", append([]string{"--target", d.initPID, "--mount", "--pid", "--root", "--"}, command...)...)
+}
+
 // signal ends a running dockerd and waits for that.
 func (d *Daemon) signal(name string) error {
 	if !d.Running() {
@@ -244,7 +252,7 @@ func (d *Daemon) signal(name string) error {
 		return fmt.Errorf("finding dockerd's process: %w", err)
 	}
 	// The number is one of the daemon's own PID namespace.
-	kill := exec.Command("nsenter", "--target", d.initPID, "--mount", "--pid", "--", "sh", "-c", fmt.Sprintf("kill -%s %d", name, number))
+	kill := d.inside("sh", "-c", fmt.Sprintf("kill -%s %d", name, number))
 	if out, err := kill.CombinedOutput(); err != nil && d.Running() {
 		return fmt.Errorf("ending dockerd: %w: %s", err, out)
 	}
@@ -263,7 +271,7 @@ func (d *Daemon) Running() bool {
 }
 
 func (d *Daemon) openLog() (*os.File, error) {
-	log, err := os.OpenFile(d.LogFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(d.LogFile(), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the daemon's log: %w", err)
 	}
