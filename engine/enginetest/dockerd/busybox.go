@@ -18,7 +18,11 @@ func Busybox(ctx context.Context, log io.Writer) (Image, error) {
 	image := Image{Names: []string{"busybox:latest", "galley-test/busybox:1"}}
 	image.Config.Cmd = []string{"sh"}
 	image.Config.Env = []string{"PATH=" + searchPath}
-	return image, addBusybox(ctx, &image.Root, log)
+	program, err := busyboxProgram(ctx, log)
+	if err != nil {
+		return image, err
+	}
+	return image, addBusybox(ctx, &image.Root, program)
 }
 
 const (
@@ -29,12 +33,8 @@ const (
 	group = "root:x:0:\nwww-data:x:33:\nnogroup:x:65534:\n"
 )
 
-// addBusybox adds the programs and what any root file system has.
-func addBusybox(ctx context.Context, root *Rootfs, log io.Writer) error {
-	program, err := busyboxProgram(ctx, log)
-	if err != nil {
-		return err
-	}
+// addBusybox adds busybox under all its names, and what any root file system has.
+func addBusybox(ctx context.Context, root *Rootfs, program string) error {
 	if err := root.Copy("/bin/busybox", program); err != nil {
 		return err
 	}

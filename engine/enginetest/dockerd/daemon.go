@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/docker/docker/client"
 )
@@ -98,6 +99,9 @@ func Start(ctx context.Context, opts Options) (*Daemon, error) {
 
 // maxSocketPath is the longest address of a unix socket on Linux, see unix(7).
 const maxSocketPath = 107
+
+// answerWithin is far more than a dockerd with a few containers takes, even on a busy machine.
+const answerWithin = 2 * time.Minute
 
 // settings are the flags that keep the daemon apart from any other on the machine.
 func (d *Daemon) settings(s slot) []string {
@@ -226,6 +230,8 @@ func (d *Daemon) Restart(ctx context.Context) error {
 		_ = cmd.Wait() // the log tells more than the exit code
 		close(exited)
 	}()
+	ctx, cancel := context.WithTimeoutCause(ctx, answerWithin, fmt.Errorf("no answer within %s", answerWithin))
+	defer cancel()
 	if err := ready.wait(ctx, exited); err != nil {
 		return fmt.Errorf("starting dockerd: %w: %s", err, d.logTail())
 	}

@@ -170,7 +170,8 @@ func CacheDir() string {
 	return filepath.Join(base, "galley-test")
 }
 
-// cached returns the path NAME in the cache, which make creates when it isn't there: all of it, or nothing.
+// cached returns the path NAME in the cache, which make creates when it isn't there: all of it, or nothing. The cache is
+// locked meanwhile, so make can't call cached.
 func cached(name string, make func(path string) error) (string, error) {
 	path := filepath.Join(CacheDir(), name)
 	if _, err := os.Stat(path); err == nil {

@@ -148,6 +148,10 @@ func (s Software) archive(ctx context.Context, log io.Writer) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	busybox, err := busyboxProgram(ctx, log) // before the cache is locked, because it may come from there
+	if err != nil {
+		return "", err
+	}
 	name := strings.NewReplacer("/", "-", ":", "-").Replace(s.Name)
 	digest := sha256.Sum256(definition)
 	return cached(fmt.Sprintf("image-%s-%x.tar", name, digest[:6]), func(path string) error {
@@ -159,7 +163,7 @@ func (s Software) archive(ctx context.Context, log io.Writer) (string, error) {
 		if err := s.fetch(ctx, root, log); err != nil {
 			return err
 		}
-		image, err := s.assemble(ctx, root, log)
+		image, err := s.assemble(ctx, root, busybox)
 		if err != nil {
 			return err
 		}
@@ -185,12 +189,12 @@ func (s Software) fetch(ctx context.Context, root string, log io.Writer) error {
 }
 
 // assemble picks from the unpacked packages what goes into the image.
-func (s Software) assemble(ctx context.Context, root string, log io.Writer) (Image, error) {
+func (s Software) assemble(ctx context.Context, root, busybox string) (Image, error) {
 	image := Image{Names: []string{s.Name}, Config: s.Config}
 	if image.Config.Env == nil {
 		image.Config.Env = []string{"PATH=" + searchPath}
 	}
-	if err := addBusybox(ctx, &image.Root, log); err != nil {
+	if err := addBusybox(ctx, &image.Root, busybox); err != nil {
 		return image, err
 	}
 	if !strings.Contains(passwd, s.User+":") {
