@@ -49,7 +49,8 @@ func (e *Engine) emit(kind events.Type, action events.Action, id string, attribu
 		TimeNano: l.last,
 	}
 	if kind == events.ContainerEventType || kind == events.ImageEventType {
-		m.Status, m.ID, m.From = string(action), id, attributes["image"] //nolint:staticcheck // old callers read them
+		//lint:ignore SA1019 old callers read them
+		m.Status, m.ID, m.From = string(action), id, attributes["image"]
 	}
 	l.history = append(l.history, m)
 	if len(l.history) > historyLimit {

@@ -225,7 +225,7 @@ func (e *Engine) attachContainer(r *request) error {
 		return err
 	}
 	q.raw = c.config.Tty
-	lines, more := c.log.since(0)
+	lines, _ := c.log.since(0)
 	next := len(lines)
 	conn, in, done, err := r.hijack(r.streamType(q.raw))
 	if err != nil {
@@ -243,7 +243,7 @@ func (e *Engine) attachContainer(r *request) error {
 	if r.flag("stdin") && c.config.OpenStdin {
 		e.task(func() { e.feed(c, p, in) })
 	}
-	return e.follow(r, conn, c, q, next, more, exits)
+	return e.follow(r, conn, c, q, next, exits)
 }
 
 // feed passes an attached caller's input on to the process, the next one if none runs yet.

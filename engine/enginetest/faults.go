@@ -28,7 +28,8 @@ type Fault struct {
 	Message string
 	// Hang never answers, until the caller goes or the Engine ends.
 	Hang bool
-	// Drop closes the connection without an answer.
+	// Drop closes the connection without an answer. (Go's own client repeats a GET that this happens to on a connection
+	// which it has used before.)
 	Drop bool
 	// After does the work first, and then fails: the caller can't know.
 	After bool

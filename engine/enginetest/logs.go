@@ -176,12 +176,12 @@ func (e *Engine) containerLogs(r *request) error {
 	}
 	q.raw = c.config.Tty
 	out := r.stream(r.streamType(q.raw))
-	lines, more := c.log.since(0)
+	lines, _ := c.log.since(0)
 	next := len(lines)
 	if err := q.write(out, q.choose(lines, true)); err != nil || !r.flag("follow") || !running {
 		return gone(err)
 	}
-	return e.follow(r, out, c, q, next, more, exits)
+	return e.follow(r, out, c, q, next, exits)
 }
 
 // streamType is the content type of a container's output.
@@ -193,7 +193,7 @@ func (r *request) streamType(raw bool) string {
 }
 
 // follow writes new lines until the process ends, as a follower does whether or not it is started again.
-func (e *Engine) follow(r *request, out io.Writer, c *ctr, q logQuery, next int, more <-chan struct{}, exits int) error {
+func (e *Engine) follow(r *request, out io.Writer, c *ctr, q logQuery, next, exits int) error {
 	var over <-chan time.Time
 	if !q.until.IsZero() {
 		timer := time.NewTimer(time.Until(q.until))
@@ -205,8 +205,7 @@ func (e *Engine) follow(r *request, out io.Writer, c *ctr, q logQuery, next int,
 		ended = c.exits != exits || c.removed
 		changed := c.changed
 		e.mu.Unlock()
-		var lines []logLine
-		lines, more = c.log.since(next)
+		lines, more := c.log.since(next)
 		next += len(lines)
 		if err := q.write(out, q.choose(lines, false)); err != nil || ended {
 			return gone(err)

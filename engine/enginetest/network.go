@@ -228,7 +228,8 @@ func (e *Engine) createNetwork(r *request) error {
 			continue
 		}
 		// Below 1.44 the name is checked only where that is asked for; from there on always.
-		if e.atLeast("1.44") || body.CheckDuplicate != nil && *body.CheckDuplicate { //nolint:staticcheck // old callers send it
+		//lint:ignore SA1019 old Engines go by it
+		if e.atLeast("1.44") || body.CheckDuplicate != nil && *body.CheckDuplicate {
 			return fail(http.StatusConflict, "network with name %s already exists", body.Name)
 		}
 		warning = fmt.Sprintf("Network with name %s (id : %s) already exists", n.Name, n.ID)

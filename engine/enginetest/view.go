@@ -139,8 +139,10 @@ func (c *ctr) networkSettings(r *request) *container.NetworkSettings {
 		s.SandboxKey = "/var/run/docker/netns/" + short(c.id)
 	}
 	if bridge := s.Networks["bridge"]; bridge != nil {
-		s.EndpointID, s.Gateway, s.IPAddress = bridge.EndpointID, bridge.Gateway, bridge.IPAddress //nolint:staticcheck // old callers read them
-		s.IPPrefixLen, s.MacAddress = bridge.IPPrefixLen, bridge.MacAddress                        //nolint:staticcheck // as above
+		//lint:ignore SA1019 old callers read them
+		s.EndpointID, s.Gateway, s.IPAddress = bridge.EndpointID, bridge.Gateway, bridge.IPAddress
+		//lint:ignore SA1019 as above
+		s.IPPrefixLen, s.MacAddress = bridge.IPPrefixLen, bridge.MacAddress
 	}
 	return s
 }
