@@ -18,7 +18,8 @@ test: ## Run all tests with the race detector, also on a real, private Engine (n
 lint: ## Check the format, go vet and staticcheck
 	@unformatted=$$(gofmt -l .) && [ -z "$$unformatted" ] || { echo "not formatted: $$unformatted" >&2; exit 1; }
 	go vet ./...
-	go tool staticcheck ./...
+	@# Not SA1019: what newer Engines deprecate is what older ones, which Galley drives too, need.
+	go tool staticcheck -checks inherit,-SA1019 ./...
 
 demo: build ## Show a health-gated chain of real software on an Engine (a private one, if none answers)
 	PATH="$(CURDIR)/bin:$$PATH" go run ./cmd/withdocker -reuse -dir .demo -images postgres,nginx testdata/demo/demo.sh
