@@ -49,37 +49,62 @@ func Acquire(ctx context.Context, path, command string, wait bool) (*Lock, error
 	if err != nil {
 		return nil, fmt.Errorf("opening the lock: %w", err)
 	}
-	if err := lock(ctx, file, wait); err != nil {
-		holder := readHolder(file)
-		file.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, &HeldError{Path: path, Holder: holder}
+	if err := lock(file, unix.LOCK_NB); err != nil {
+		if wait && errors.Is(err, unix.EWOULDBLOCK) {
+			return await(ctx, file, path, command)
 		}
-		return nil, fmt.Errorf("locking %q: %w", path, err)
+		return nil, refused(file, path, err)
 	}
+	return signed(file, path, command)
+}
+
+// await sleeps in the kernel until the lock is given back. When ctx ends first, the sleeper gives back what it still gets.
+func await(ctx context.Context, file *os.File, path, command string) (*Lock, error) {
+	taken := make(chan error, 1)
+	go func() { taken <- lock(file, 0) }()
+	select {
+	case err := <-taken:
+		if err != nil {
+			return nil, refused(file, path, err)
+		}
+		return signed(file, path, command)
+	case <-ctx.Done():
+		holder := readHolder(file)
+		go func() {
+			<-taken
+			file.Close()
+		}()
+		return nil, &HeldError{Path: path, Holder: holder}
+	}
+}
+
+// lock takes the kernel's lock on an open file, through signals that interrupt the call.
+func lock(file *os.File, how int) error {
+	for {
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|how)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+// refused closes the file of a lock that can't be had, and says why.
+func refused(file *os.File, path string, err error) error {
+	defer file.Close()
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return &HeldError{Path: path, Holder: readHolder(file)}
+	}
+	return fmt.Errorf("locking %q: %w", path, err)
+}
+
+// signed writes into the file of a lock just taken whose it is.
+func signed(file *os.File, path, command string) (*Lock, error) {
 	l := &Lock{file: file}
 	if err := l.sign(command); err != nil {
-		l.Release()
+		file.Close()
 		return nil, fmt.Errorf("writing the lock %q: %w", path, err)
 	}
 	return l, nil
-}
-
-// lock takes the kernel's lock on an open file. A wait sleeps in the kernel; when ctx ends first, it is given up, and the
-// sleeping call ends with the process.
-func lock(ctx context.Context, file *os.File, wait bool) error {
-	err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if !wait || !errors.Is(err, unix.EWOULDBLOCK) {
-		return err
-	}
-	taken := make(chan error, 1)
-	go func() { taken <- unix.Flock(int(file.Fd()), unix.LOCK_EX) }()
-	select {
-	case err := <-taken:
-		return err
-	case <-ctx.Done():
-		return unix.EWOULDBLOCK
-	}
 }
 
 // sign writes who holds the lock, for the message that others get.

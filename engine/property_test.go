@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -83,12 +84,12 @@ func drawFault(t *rapid.T) func(enginetest.Call) *enginetest.Fault {
 	fault := rapid.SampledFrom([]enginetest.Fault{
 		{Status: 500, Message: "injected"}, {Drop: true}, {After: true, Drop: true}, {After: true, Status: 500, Message: "injected"},
 	}).Draw(t, "fault")
-	n := 0
+	var n atomic.Int64
 	return func(c enginetest.Call) *enginetest.Fault {
 		if c.Method == "GET" || c.Method == "HEAD" {
 			return nil
 		}
-		if n++; n == nth {
+		if n.Add(1) == int64(nth) {
 			return &fault
 		}
 		return nil
