@@ -210,6 +210,18 @@ func isPort(key string) bool {
 	return strings.HasSuffix(key, "/tcp") || strings.HasSuffix(key, "/udp") || strings.HasSuffix(key, "/sctp")
 }
 
+// placeless puts DIR in the place of the checkout's folder, which a hash covers where a service mounts from it.
+func placeless(s *Service) *Service {
+	dir, _ := filepath.Abs("../testdata/lowering/files")
+	for i := range s.Host.Binds {
+		s.Host.Binds[i] = strings.ReplaceAll(s.Host.Binds[i], dir, "DIR")
+	}
+	for i := range s.Host.Mounts {
+		s.Host.Mounts[i].Source = strings.ReplaceAll(s.Host.Mounts[i].Source, dir, "DIR")
+	}
+	return s
+}
+
 // TestHashes fails when what is deployed everywhere would be replaced by an upgrade: of a library, of Go, or of this
 // package. Write the file anew only if that is meant, and then raise hashVersion.
 func TestHashes(t *testing.T) {
@@ -226,7 +238,8 @@ func TestHashes(t *testing.T) {
 			}
 			fmt.Fprintf(&b, "%s/%s\n", strings.TrimSuffix(filepath.Base(path), ".txtar"), name)
 			for _, s := range project.Services {
-				fmt.Fprintf(&b, "  service %s %s %s\n", s.Name, s.Hash, strings.Join(sortedKeys(s.Fields), " "))
+				names, hash := digestService(placeless(s))
+				fmt.Fprintf(&b, "  service %s %s %s\n", s.Name, hash, strings.Join(sortedKeys(names), " "))
 			}
 			for _, n := range project.Networks {
 				if n.Key != "default" && !n.External {
