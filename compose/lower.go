@@ -56,12 +56,28 @@ type serviceLowering struct {
 	*lowering
 	src *types.ServiceConfig
 	out *Service
+	// place is the path that the attributes stand below.
+	place string
 }
 
-// service lowers one service. The families of attributes don't depend on each other's results, but for the last two.
+// service lowers one service. The families of attributes don't depend on each other's results, but for the last ones.
 func (l *lowering) service(name string) *Service {
 	src := l.src.Services[name]
-	s := &serviceLowering{lowering: l, src: &src, out: &Service{Name: name}}
+	s := &serviceLowering{lowering: l, src: &src, out: &Service{Name: name}, place: "services." + name}
+	s.container()
+	s.ports()
+	s.healthcheck()
+	s.restart()
+	s.needs()
+	s.replicas()
+	s.updates()
+	s.checkNetworkMode()
+	s.out.Fields, s.out.Hash = digestService(s.out)
+	return s.out
+}
+
+// container lowers the attributes that a container of pre_start has too (the compose-spec's container_spec).
+func (s *serviceLowering) container() {
 	s.image()
 	s.process()
 	s.security()
@@ -71,23 +87,13 @@ func (l *lowering) service(name string) *Service {
 	s.devices()
 	s.storage()
 	s.networks()
-	s.ports()
 	s.names()
-	s.healthcheck()
-	s.restart()
 	s.stop()
 	s.logging()
-	s.needs()
-	s.replicas()
-	s.checkNetworkMode()
-	s.out.Fields, s.out.Hash = digestService(s.out)
-	return s.out
 }
 
 // path is the dotted path of one of the service's attributes.
-func (s *serviceLowering) path(attribute string) string {
-	return "services." + s.out.Name + "." + attribute
-}
+func (s *serviceLowering) path(attribute string) string { return s.place + "." + attribute }
 
 // refuse finds an error in one of the service's attributes.
 func (s *serviceLowering) refuse(attribute, code, hint, format string, args ...any) {

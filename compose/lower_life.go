@@ -148,7 +148,7 @@ func (s *serviceLowering) needs() {
 	}
 }
 
-// replicas lowers how many containers run, and how they are replaced.
+// replicas lowers how many containers run.
 func (s *serviceLowering) replicas() {
 	s.out.Replicas = s.src.GetScale()
 	d := s.src.Deploy
@@ -157,8 +157,5 @@ func (s *serviceLowering) replicas() {
 	}
 	if d.Mode != "" && d.Mode != "replicated" {
 		s.warn("deploy.mode", codeIgnored, "set deploy.replicas", "deploy mode %q is ignored: on one machine, replicas say how many run", d.Mode)
-	}
-	if d.UpdateConfig != nil {
-		s.out.Update.StartFirst = d.UpdateConfig.Order == "start-first"
 	}
 }

@@ -168,7 +168,7 @@ const (
 type Update struct {
 	// StartFirst: the new container starts before the old one stops.
 	StartFirst bool
-	// Parallelism is how many replicas are replaced at once; 0 means all.
+	// Parallelism is how many replicas are replaced at once; 0 means all. A section that doesn't say it means 1.
 	Parallelism int
 	// Delay is the pause between one group of replicas and the next.
 	Delay time.Duration

@@ -121,14 +121,15 @@ func deploySupport() []support {
 			"resources.reservations.devices.[].driver resources.reservations.devices.[].count resources.reservations.devices.[].device_ids " +
 			"resources.reservations.devices.[].capabilities resources.reservations.devices.[].options " +
 			"resources.reservations.devices.[].options.* restart_policy restart_policy.condition restart_policy.max_attempts " +
-			"update_config update_config.order", "", ""},
+			"update_config update_config.order update_config.parallelism update_config.delay update_config.monitor update_config.failure_action " +
+			"rollback_config rollback_config.order rollback_config.parallelism rollback_config.delay rollback_config.monitor " +
+			"rollback_config.failure_action", "", ""},
 		{ignored, d, "labels", "there is no cluster's service to put them on", "use labels for the containers"},
 		{ignored, d, "placement endpoint_mode", "there is one machine", ""},
 		{ignored, d + ".resources.reservations", "cpus generic_resources", "there is no scheduler that reserves it", ""},
 		{ignored, d + ".restart_policy", "delay window", "the Engine waits by a scheme of its own", ""},
-		{ignored, d + ".update_config", "parallelism delay failure_action monitor max_failure_ratio",
-			"only order is heeded so far", ""},
-		{ignored, d, "rollback_config", "only update_config.order is heeded so far", ""},
+		{ignored, d, "update_config.max_failure_ratio rollback_config.max_failure_ratio", "every failure counts",
+			"use failure_action: continue to go on in spite of failures"},
 	}
 }
 
