@@ -306,7 +306,11 @@ func (r *recipe) report(diagnostics []Diagnostic) {
 	for _, d := range diagnostics {
 		f := finding{Diagnostic: d}
 		if d.File == "" {
-			f.place(r.index.find(d.Path))
+			s := r.index.find(d.Path)
+			f.place(s)
+			if d.Code == "unknown-key" && s.key != nil {
+				f.Line, f.Column = s.doc.at(s.key) // not its value: that may be right elsewhere
+			}
 		}
 		found = append(found, f)
 	}

@@ -71,6 +71,7 @@ func (l *lowering) service(name string) *Service {
 	s.needs()
 	s.replicas()
 	s.updates()
+	s.extension()
 	s.checkNetworkMode()
 	s.out.Fields, s.out.Hash = digestService(s.out)
 	return s.out
