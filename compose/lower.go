@@ -73,6 +73,7 @@ func (l *lowering) service(name string) *Service {
 	s.updates()
 	s.extension()
 	s.checkNetworkMode()
+	s.links()
 	s.out.Fields, s.out.Hash = digestService(s.out)
 	return s.out
 }

@@ -84,14 +84,12 @@ func serviceSupport() []support {
 			"tmpfs volumes_from storage_opt", "", ""},
 		{ignored, s + ".volumes.[]", "consistency", "it means something to Docker Desktop only", ""},
 		// network; a port's name and app_protocol inform people and tools (compose-spec, services: ports)
-		{handled, s, "container_name hostname domainname dns dns_opt dns_search extra_hosts extra_hosts.* mac_address network_mode " +
+		{handled, s, "container_name links external_links hostname domainname dns dns_opt dns_search extra_hosts extra_hosts.* mac_address network_mode " +
 			"networks networks.* networks.*.aliases networks.*.driver_opts networks.*.driver_opts.* networks.*.gw_priority " +
 			"networks.*.interface_name networks.*.ipv4_address networks.*.ipv6_address networks.*.link_local_ips " +
 			"networks.*.mac_address networks.*.priority networks.*.use_service_name_alias " +
 			"expose ports ports.[].name ports.[].app_protocol ports.[].host_ip ports.[].mode ports.[].protocol ports.[].published ports.[].target",
 			"", ""},
-		{pending, s, "links", "", "services on one network find each other by name: a link is needed for an alias only, which networks: aliases gives"},
-		{pending, s, "external_links", "", "attach both to one external network"},
 		// life
 		{handled, s, "restart stop_signal stop_grace_period logging logging.driver logging.options logging.options.* scale " +
 			"depends_on depends_on.* depends_on.*.condition depends_on.*.required depends_on.*.restart healthcheck healthcheck.test " +
