@@ -18,12 +18,17 @@ func (r *recipe) check(p *types.Project) []Diagnostic {
 	}
 	for _, name := range p.ServiceNames() {
 		s := p.Services[name]
+		path := "services." + name
 		c.image(s)
-		c.references(s)
+		c.references(path, name, s.ContainerSpec)
 		c.dependencies(s)
 		c.networking(s)
 		c.healthcheck(s)
-		c.mounts(s)
+		c.mounts(path, s.ContainerSpec)
+		for i, hook := range s.PreStart {
+			c.references(item(path+".pre_start", i), name, hook.ContainerSpec)
+			c.mounts(item(path+".pre_start", i), hook.ContainerSpec)
+		}
 	}
 	c.cycles()
 	c.ports()
@@ -61,26 +66,25 @@ func (c *checker) image(s types.ServiceConfig) {
 	}
 }
 
-// references checks that what a service names is defined.
-func (c *checker) references(s types.ServiceConfig) {
-	path := "services." + s.Name
+// references checks that what a service, or a container of its pre_start, names is defined.
+func (c *checker) references(path, service string, s types.ContainerSpec) {
 	for _, key := range sortedKeys(s.Networks) {
 		_, defined := c.project.Networks[key]
-		c.reference(path+".networks."+key, s.Name, "network", key, defined, sortedKeys(c.project.Networks))
+		c.reference(path+".networks."+key, service, "network", key, defined, sortedKeys(c.project.Networks))
 	}
 	for i, v := range s.Volumes {
 		if v.Type == types.VolumeTypeVolume && v.Source != "" {
 			_, defined := c.project.Volumes[v.Source]
-			c.reference(fmt.Sprintf("%s.volumes[%d]", path, i), s.Name, "volume", v.Source, defined, sortedKeys(c.project.Volumes))
+			c.reference(fmt.Sprintf("%s.volumes[%d]", path, i), service, "volume", v.Source, defined, sortedKeys(c.project.Volumes))
 		}
 	}
 	for i, v := range s.Configs {
 		_, defined := c.project.Configs[v.Source]
-		c.reference(fmt.Sprintf("%s.configs[%d]", path, i), s.Name, "config", v.Source, defined, sortedKeys(c.project.Configs))
+		c.reference(fmt.Sprintf("%s.configs[%d]", path, i), service, "config", v.Source, defined, sortedKeys(c.project.Configs))
 	}
 	for i, v := range s.Secrets {
 		_, defined := c.project.Secrets[v.Source]
-		c.reference(fmt.Sprintf("%s.secrets[%d]", path, i), s.Name, "secret", v.Source, defined, sortedKeys(c.project.Secrets))
+		c.reference(fmt.Sprintf("%s.secrets[%d]", path, i), service, "secret", v.Source, defined, sortedKeys(c.project.Secrets))
 	}
 }
 
@@ -176,21 +180,21 @@ func (c *checker) healthcheck(s types.ServiceConfig) {
 	}
 }
 
-func (c *checker) mounts(s types.ServiceConfig) {
+func (c *checker) mounts(place string, s types.ContainerSpec) {
 	at := map[string]string{}
 	mount := func(target, path string) {
 		if first, twice := at[target]; twice {
 			c.add(Error, "duplicate-mount", path, fmt.Sprintf("%q is already mounted by %s", target, first), "")
 			return
 		}
-		at[target] = strings.TrimPrefix(path, "services."+s.Name+".")
+		at[target] = strings.TrimPrefix(path, place+".")
 	}
 	for i, tmpfs := range s.Tmpfs {
 		target, _, _ := strings.Cut(tmpfs, ":")
-		mount(target, fmt.Sprintf("services.%s.tmpfs[%d]", s.Name, i))
+		mount(target, item(place+".tmpfs", i))
 	}
 	for i, v := range s.Volumes {
-		path := fmt.Sprintf("services.%s.volumes[%d]", s.Name, i)
+		path := item(place+".volumes", i)
 		mount(v.Target, path)
 		if v.Type != types.VolumeTypeBind || v.Bind == nil || bool(v.Bind.CreateHostPath) {
 			continue
@@ -201,15 +205,15 @@ func (c *checker) mounts(s types.ServiceConfig) {
 	}
 }
 
-// missingFiles finds the env and label files of a service that aren't there.
-func missingFiles(s types.ServiceConfig) []Diagnostic {
+// missingFiles finds the env and label files of a service, or of a container of its pre_start, that aren't there.
+func missingFiles(place string, s types.ContainerSpec) []Diagnostic {
 	var found []Diagnostic
 	missing := func(kind, attribute, file string, i int, hint string) {
 		if _, err := os.Stat(file); err == nil {
 			return
 		}
 		found = append(found, Diagnostic{
-			Severity: Error, Code: "missing-" + kind + "-file", Path: fmt.Sprintf("services.%s.%s[%d]", s.Name, attribute, i),
+			Severity: Error, Code: "missing-" + kind + "-file", Path: item(place+"."+attribute, i),
 			Message: fmt.Sprintf("the %s file %q does not exist", kind, file), Hint: hint,
 		})
 	}

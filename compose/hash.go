@@ -149,6 +149,9 @@ func digestService(s *Service) (map[string]string, string) {
 	for i, e := range s.Endpoints {
 		f.endpoint(e, i == 0)
 	}
+	f.inits(s.PreStart)
+	f.hooks("post_start", s.PostStart)
+	f.hooks("pre_stop", s.PreStop)
 	return f, f.hash()
 }
 
@@ -378,6 +381,30 @@ func (f fields) endpoint(e Endpoint, primary bool) {
 		c = c.texts(e.Settings.Links)
 	}
 	f.put("networks."+e.Network, c)
+}
+
+// inits covers the containers of pre_start, each by what a service of that payload has for its hash.
+func (f fields) inits(inits []Init) {
+	if len(inits) == 0 {
+		return
+	}
+	var c canon
+	for _, init := range inits {
+		_, hash := digestService(&Service{Config: init.Config, Host: init.Host, Platform: init.Platform, Endpoints: init.Endpoints})
+		c = c.text(hash).flag(init.PerReplica)
+	}
+	f.put("pre_start", c)
+}
+
+func (f fields) hooks(name string, hooks []Hook) {
+	if len(hooks) == 0 {
+		return
+	}
+	var c canon
+	for _, h := range hooks {
+		c = c.texts(h.Command).text(h.User).text(h.WorkingDir).texts(h.Env).flag(h.Privileged)
+	}
+	f.put(name, c)
 }
 
 // digestNetwork is the hash of a network's definition with the recipe's own labels.

@@ -54,6 +54,27 @@ func TestEveryEndpointFieldIsHashed(t *testing.T) {
 	}
 }
 
+// TestEveryHookFieldIsHashed does so for what is run around the container's life.
+func TestEveryHookFieldIsHashed(t *testing.T) {
+	_, without := digestService(&Service{PreStart: []Init{{}}, PostStart: []Hook{{}}, PreStop: []Hook{{}}})
+	differs := func(kind, path string, hash func(*Service)) {
+		changed := &Service{PreStart: []Init{{}}, PostStart: []Hook{{}}, PreStop: []Hook{{}}}
+		hash(changed)
+		if _, with := digestService(changed); with == without {
+			t.Errorf("%s: %s is not hashed", kind, path)
+		}
+	}
+	for _, path := range fieldPaths(reflect.TypeFor[Hook](), "") {
+		differs("post_start", path, func(s *Service) { set(fieldAt(reflect.ValueOf(&s.PostStart[0]).Elem(), path)) })
+		differs("pre_stop", path, func(s *Service) { set(fieldAt(reflect.ValueOf(&s.PreStop[0]).Elem(), path)) })
+	}
+	for _, path := range fieldPaths(reflect.TypeFor[Init](), "") {
+		if !contains(neverLowered, path) {
+			differs("pre_start", path, func(s *Service) { set(fieldAt(reflect.ValueOf(&s.PreStart[0]).Elem(), path)) })
+		}
+	}
+}
+
 // fieldPaths lists a struct's fields; embedded structs and Config and Host are gone into.
 func fieldPaths(typ reflect.Type, prefix string) []string {
 	var paths []string
@@ -115,6 +136,7 @@ func TestWhatIsNoPartOfTheHash(t *testing.T) {
 	fields, got := digestService(&Service{
 		Name: "web", Replicas: 3, ContainerName: "other", NoAttach: true,
 		Pull: Pull{Policy: PullAlways, MaxAge: time.Hour}, Update: Update{StartFirst: true},
+		Rollback: Update{Parallelism: 2, Delay: time.Second, Monitor: time.Second, OnFailure: FailurePause}, NoEarlyProbes: true,
 		Needs:    []Need{{Service: "db", Condition: Healthy}},
 		Requires: []Requirement{{Attribute: "a", API: "1.48"}},
 		Host:     container.HostConfig{RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled}, Isolation: "default"},
@@ -162,6 +184,15 @@ func TestReasons(t *testing.T) {
 		{"replicas", "scale: 1", "scale: 3", ""},
 		{"pull policy", "{}", "pull_policy: always", ""},
 		{"update order", "{}", "deploy: {update_config: {order: start-first}}", ""},
+		{"updates", "{}", "deploy: {update_config: {parallelism: 2, delay: 1s}, rollback_config: {monitor: 1s}}", ""},
+		{"early probes", "{}", "x-galley: {early_probes: false}", ""},
+		{"a container before the start", "{}", "pre_start: [{command: [a]}]", "pre_start"},
+		{"what it runs", "pre_start: [{command: [a]}]", "pre_start: [{command: [b]}]", "pre_start"},
+		{"how often it runs", "pre_start: [{command: [a]}]", "pre_start: [{command: [a], per_replica: true}]", "pre_start"},
+		{"what it inherits", "pre_start: [{command: [a]}]", "user: b\npre_start: [{command: [a]}]", "pre_start user"},
+		{"hooks in another order", "post_start: [{command: [a]}, {command: [b]}]", "post_start: [{command: [b]}, {command: [a]}]", "post_start"},
+		{"a hook's user", "pre_stop: [{command: [a]}]", "pre_stop: [{command: [a], user: root}]", "pre_stop"},
+		{"a link", "{}", "external_links: ['db:database']", "networks.default"},
 		{"stop at once", "{}", "stop_grace_period: 0s", "stop_grace_period"},
 		{"init", "init: false", "{}", "init"},
 	}

@@ -161,7 +161,7 @@ func (r *recipe) finish(l *loaded) *Project {
 	found = append(found, r.resolveFiles(l)...)
 	dropUnused(l.project)
 	project, lowered := lower(l.project, r.separator)
-	found = append(found, lowered...)
+	found = withoutInherited(append(found, lowered...))
 	r.report(found)
 	if l.inconsistent != nil && len(r.pruned) == 0 && invalid(found) == nil && r.locate() {
 		r.add(r.unresolved(r.translate(l.inconsistent)))
@@ -244,10 +244,16 @@ func (r *recipe) resolveFiles(l *loaded) []Diagnostic {
 	var env, labels bool
 	for _, name := range l.project.ServiceNames() {
 		s := l.project.Services[name]
-		s.Environment = s.Environment.Resolve(l.project.Environment.Resolve)
+		resolve := func(place string, spec *types.ContainerSpec) {
+			spec.Environment = spec.Environment.Resolve(l.project.Environment.Resolve)
+			env, labels = env || len(spec.EnvFiles) > 0, labels || len(spec.LabelFiles) > 0
+			found = append(found, missingFiles(place, *spec)...)
+		}
+		resolve("services."+name, &s.ContainerSpec)
+		for i := range s.PreStart {
+			resolve(item("services."+name+".pre_start", i), &s.PreStart[i].ContainerSpec)
+		}
 		l.project.Services[name] = s
-		env, labels = env || len(s.EnvFiles) > 0, labels || len(s.LabelFiles) > 0
-		found = append(found, missingFiles(s)...)
 	}
 	if len(found) > 0 {
 		return found
@@ -285,12 +291,18 @@ func fileFault(kind string, err error) Diagnostic {
 // dropUnused takes out the networks and volumes that no active service uses, as docker compose does.
 func dropUnused(project *types.Project) {
 	networks, volumes := map[string]bool{}, map[string]bool{}
-	for _, s := range project.Services {
+	use := func(s types.ContainerSpec) {
 		for key := range s.Networks {
 			networks[key] = true
 		}
 		for _, v := range s.Volumes {
 			volumes[v.Source] = volumes[v.Source] || v.Type == types.VolumeTypeVolume
+		}
+	}
+	for _, s := range project.Services {
+		use(s.ContainerSpec)
+		for _, hook := range s.PreStart {
+			use(hook.ContainerSpec)
 		}
 	}
 	maps.DeleteFunc(project.Networks, func(key string, _ types.NetworkConfig) bool { return !networks[key] })

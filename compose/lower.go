@@ -74,6 +74,7 @@ func (l *lowering) service(name string) *Service {
 	s.extension()
 	s.checkNetworkMode()
 	s.links()
+	s.hooks()
 	s.out.Fields, s.out.Hash = digestService(s.out)
 	return s.out
 }

@@ -1,7 +1,6 @@
 package compose
 
 import (
-	"path"
 	"runtime"
 	"strings"
 	"time"
@@ -107,11 +106,9 @@ func (s *serviceLowering) process() {
 	// docker compose sets them on every container; they matter only to clients that attach by the container's own settings.
 	c.AttachStdout, c.AttachStderr = true, true
 	s.command()
-	c.Env = s.environment()
+	c.Env = s.environment("environment", s.src.Environment)
 	c.User, c.WorkingDir = s.src.User, s.src.WorkingDir
-	if c.WorkingDir != "" && !path.IsAbs(c.WorkingDir) {
-		s.refuse("working_dir", codeInvalid, "", "working directory %q is no absolute path", c.WorkingDir)
-	}
+	s.checkWorkingDir("working_dir", c.WorkingDir)
 	c.Tty, c.OpenStdin = s.src.Tty, s.src.StdinOpen
 	c.Labels = s.labels()
 	if len(s.src.Annotations) > 0 {
@@ -143,14 +140,14 @@ func (s *serviceLowering) command() {
 	}
 }
 
-// environment lowers the resolved environment. A variable without a value takes the image's away: the Engine does so for
+// environment lowers a resolved environment. A variable without a value takes the image's away: the Engine does so for
 // an entry without "=" (moby container/env.go, ReplaceOrAppendEnvVars).
-func (s *serviceLowering) environment() []string {
+func (s *serviceLowering) environment(attribute string, variables types.MappingWithEquals) []string {
 	var env []string
-	for _, key := range sortedKeys(s.src.Environment) {
-		switch value := s.src.Environment[key]; {
+	for _, key := range sortedKeys(variables) {
+		switch value := variables[key]; {
 		case key == "":
-			s.refuse("environment", codeInvalid, "", "a variable has no name")
+			s.refuse(attribute, codeInvalid, "", "a variable has no name")
 		case value == nil:
 			env = append(env, key)
 		default:

@@ -328,9 +328,10 @@ func (x *index) find(path string) spot {
 // item finds an item of a list that several places add to: the loader appends a file's list to those of the files before
 // it, and a service's to that of the one it extends.
 func (x *index) item(path string) (spot, bool) {
-	list, after, _ := strings.Cut(path, "[")
+	hook := len(path) - len(inHook(path)) // the index into pre_start isn't the one meant
+	list, after, _ := strings.Cut(path[hook:], "[")
 	at, rest, ok := cutIndex(after)
-	lists := x.lists(list, 0)
+	lists := x.lists(path[:hook]+list, 0)
 	if !ok || len(lists) < 2 {
 		return spot{}, false
 	}
@@ -350,12 +351,15 @@ func (x *index) lists(path string, depth int) []spot {
 		return nil // services that extend each other
 	}
 	var lists []spot
+	if attribute := inHook(path); attribute != path {
+		return x.hookLists(path, attribute, depth)
+	}
 	if docs, inherited, ok := x.extended(path); ok {
 		lists = (&index{docs: docs, bases: x.bases}).lists(inherited, depth+1)
 	}
 	for _, doc := range x.docs {
 		s := doc.walk(path)
-		if s.rest != "" || s.value == nil || s.value.Kind != yaml.SequenceNode {
+		if !s.isList() {
 			continue
 		}
 		if s.value.Tag == "!override" {
@@ -364,6 +368,11 @@ func (x *index) lists(path string, depth int) []spot {
 		lists = append(lists, s)
 	}
 	return lists
+}
+
+// isList tells whether a whole path was found, and a list there.
+func (s spot) isList() bool {
+	return s.rest == "" && s.value != nil && s.value.Kind == yaml.SequenceNode
 }
 
 // length is how many items the loader makes of a list.

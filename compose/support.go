@@ -38,7 +38,7 @@ type support struct {
 
 // supportTable says of every attribute of the compose-spec what becomes of it. A test holds it against the schema.
 func supportTable() []support {
-	return slices.Concat(serviceSupport(), deploySupport(), []support{
+	return slices.Concat(serviceSupport(), containerSupport("services.*"), containerSupport("services.*.pre_start.[]"), deploySupport(), []support{
 		// version only informs (compose-spec, "Version and name"); include is resolved by the loader.
 		{handled, "", "name version include include.[].path include.[].env_file include.[].project_directory", "", ""},
 		{handled, "", "services services.* networks networks.* volumes volumes.*", "", ""},
@@ -57,10 +57,33 @@ func serviceSupport() []support {
 	return []support{
 		// resolved by the loader
 		{handled, s, "extends extends.file extends.service profiles", "", ""},
+		// a port's name and app_protocol inform people and tools (compose-spec, services: ports)
+		{handled, s, "container_name links external_links tty stdin_open attach expose ports ports.[].name ports.[].app_protocol " +
+			"ports.[].host_ip ports.[].mode ports.[].protocol ports.[].published ports.[].target", "", ""},
+		// life
+		{handled, s, "restart scale depends_on depends_on.* depends_on.*.condition depends_on.*.required depends_on.*.restart " +
+			"healthcheck healthcheck.test healthcheck.disable healthcheck.interval healthcheck.timeout healthcheck.retries " +
+			"healthcheck.start_period healthcheck.start_interval", "", ""},
+		{handled, s, "pre_start pre_start.[].per_replica", "", ""},
+		{handled, s, "post_start post_start.[].command post_start.[].user post_start.[].privileged post_start.[].working_dir " +
+			"post_start.[].environment post_start.[].environment.*", "", ""},
+		{handled, s, "pre_stop pre_stop.[].command pre_stop.[].user pre_stop.[].privileged pre_stop.[].working_dir " +
+			"pre_stop.[].environment pre_stop.[].environment.*", "", ""},
+		// other people's work
+		{judged, s, "build", "", ""}, // beside an image it is ignored, alone it is an error
+		{ignored, s, "develop", "galley runs recipes and doesn't watch source files", ""},
+		{refused, s, "provider", "galley runs containers only", "run what the provider stands for beside the recipe"},
+	}
+}
+
+// containerSupport is the part on what services and the containers of pre_start have in common.
+func containerSupport(s string) []support {
+	return []support{
 		// process
 		{handled, s, "image platform pull_policy pull_refresh_after command entrypoint environment environment.* " +
-			"env_file env_file.[].path env_file.[].format env_file.[].required user working_dir tty stdin_open init group_add " +
-			"labels labels.* label_file annotations annotations.* attach", "", ""},
+			"env_file env_file.[].path env_file.[].format env_file.[].required user working_dir init group_add " +
+			"labels labels.* label_file annotations annotations.* stop_signal stop_grace_period logging logging.driver " +
+			"logging.options logging.options.*", "", ""},
 		// security and namespaces
 		{handled, s, "privileged read_only cap_add cap_drop security_opt runtime isolation ipc pid uts userns_mode cgroup cgroup_parent", "", ""},
 		// resources
@@ -83,29 +106,18 @@ func serviceSupport() []support {
 			"volumes.[].tmpfs volumes.[].tmpfs.size volumes.[].tmpfs.mode volumes.[].image volumes.[].image.subpath " +
 			"tmpfs volumes_from storage_opt", "", ""},
 		{ignored, s + ".volumes.[]", "consistency", "it means something to Docker Desktop only", ""},
-		// network; a port's name and app_protocol inform people and tools (compose-spec, services: ports)
-		{handled, s, "container_name links external_links hostname domainname dns dns_opt dns_search extra_hosts extra_hosts.* mac_address network_mode " +
+		// network
+		{handled, s, "hostname domainname dns dns_opt dns_search extra_hosts extra_hosts.* mac_address network_mode " +
 			"networks networks.* networks.*.aliases networks.*.driver_opts networks.*.driver_opts.* networks.*.gw_priority " +
 			"networks.*.interface_name networks.*.ipv4_address networks.*.ipv6_address networks.*.link_local_ips " +
-			"networks.*.mac_address networks.*.priority networks.*.use_service_name_alias " +
-			"expose ports ports.[].name ports.[].app_protocol ports.[].host_ip ports.[].mode ports.[].protocol ports.[].published ports.[].target",
-			"", ""},
-		// life
-		{handled, s, "restart stop_signal stop_grace_period logging logging.driver logging.options logging.options.* scale " +
-			"depends_on depends_on.* depends_on.*.condition depends_on.*.required depends_on.*.restart healthcheck healthcheck.test " +
-			"healthcheck.disable healthcheck.interval healthcheck.timeout healthcheck.retries healthcheck.start_period healthcheck.start_interval",
-			"", ""},
-		{pending, s, "pre_start post_start pre_stop", "", ""},
+			"networks.*.mac_address networks.*.priority networks.*.use_service_name_alias", "", ""},
 		// files
 		{pending, s, "configs secrets", "", ""},
-		// other people's work
-		{judged, s, "build", "", ""}, // beside an image it is ignored, alone it is an error
-		{ignored, s, "develop", "galley runs recipes and doesn't watch source files", ""},
-		{refused, s, "provider", "galley runs containers only", "run what the provider stands for beside the recipe"},
+		{pending, s, "use_api_socket", "", "mount /var/run/docker.sock as a volume"},
+		// what no container on Linux, or on one machine, can have
 		{refused, s, "models", "galley runs containers only", "run the model's server as a service"},
 		{refused, s, "credential_spec", "only Windows containers have it", "remove it"},
 		{refused, s, "umask", "no Engine has a setting for it", "set it in the image's entrypoint"},
-		{pending, s, "use_api_socket", "", "mount /var/run/docker.sock as a volume"},
 	}
 }
 

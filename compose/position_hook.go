@@ -1,0 +1,38 @@
+package compose
+
+import "strings"
+
+// hookLists are the lists that make up one of a container of pre_start: the service's, then its own. It takes no mounts from
+// its service.
+func (x *index) hookLists(path, attribute string, depth int) []spot {
+	var lists []spot
+	if service, _ := inheritedPath(path); attribute != "volumes" && attribute != "volumes_from" {
+		lists = x.lists(service, depth+1)
+	}
+	hook := x.find(strings.TrimSuffix(path, "."+attribute))
+	if hook.doc == nil || hook.rest != "" {
+		return lists
+	}
+	if own := hook.doc.walk(hook.path + "." + attribute); own.isList() {
+		lists = append(lists, own)
+	}
+	return lists
+}
+
+// inHook returns the part of a path inside of a container of pre_start; else the whole path.
+func inHook(path string) string {
+	_, after, ok := strings.Cut(path, ".pre_start[")
+	if _, attribute, inside := strings.Cut(after, "]."); ok && inside {
+		return attribute
+	}
+	return path
+}
+
+// inheritedPath returns, for an attribute of a container of pre_start, that of the service that it may come from.
+func inheritedPath(path string) (service string, ok bool) {
+	before, _, ok := strings.Cut(path, ".pre_start[")
+	if attribute := inHook(path); ok && attribute != path {
+		return before + "." + attribute, true
+	}
+	return path, false
+}
