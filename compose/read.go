@@ -15,6 +15,7 @@ import (
 
 // open reads a source's files and makes a recipe of them, or several of a manifest.
 func open(src Source) ([]*recipe, error) {
+	registerRaw()
 	go warm()
 	p, err := discover(src)
 	if err != nil {
