@@ -108,17 +108,18 @@ func (c *cli) attach(ctx context.Context, s *survey, flags *attachFlags, opts en
 	return errors.Join(err, stopped)
 }
 
-// follows tells whether a container's log is wanted.
+// follows tells whether a container's log is wanted: --attach wins over the recipe's `attach: false`.
 func (a *attachment) follows(c *engine.Container, services []string) bool {
+	service := a.project.Service(c.Service)
 	switch {
 	case c.OneOff, slices.Contains(a.except, c.Service):
 		return false
 	case len(a.only) > 0:
 		return slices.Contains(a.only, c.Service)
-	case len(services) > 0:
-		return slices.Contains(services, c.Service)
+	case service == nil || service.NoAttach:
+		return false
 	}
-	return a.project.Service(c.Service) != nil
+	return len(services) == 0 || slices.Contains(services, c.Service)
 }
 
 // follow prints the containers' logs until each has ended, or one has that ends the command.
