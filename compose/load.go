@@ -197,6 +197,7 @@ func (r *recipe) load(ctx context.Context) (l *loaded, err error) {
 	// Env and label files are read in resolveFiles: the loader copies the whole project for each kind.
 	options.SkipResolveEnvironment, options.SkipResolveLabels = true, true
 	l = &loaded{model: model}
+	keepNames(model)
 	defer unname(model)
 	if l.project, err = loader.ModelToProject(model, options, details); err == nil {
 		return l, nil
@@ -217,6 +218,49 @@ func unname(model map[string]any) {
 				delete(service, "name")
 			}
 		}
+	}
+}
+
+// keepNames saves labels, variables and the like whose names start with "x-" from the loader, which would take them for
+// extensions. A list of KEY=VALUE means the same as a mapping, and the loader lets it be.
+func keepNames(model map[string]any) {
+	for _, kind := range []string{"services", "networks", "volumes"} {
+		entries, _ := model[kind].(map[string]any)
+		for _, e := range entries {
+			attributes, _ := e.(map[string]any)
+			listNames(attributes)
+			for _, stage := range []string{"pre_start", "post_start", "pre_stop"} {
+				hooks, _ := attributes[stage].([]any)
+				for _, h := range hooks {
+					hook, _ := h.(map[string]any)
+					listNames(hook)
+				}
+			}
+		}
+	}
+}
+
+func listNames(attributes map[string]any) {
+	for _, attribute := range []string{"annotations", "environment", "extra_hosts", "labels", "sysctls"} {
+		table, _ := attributes[attribute].(map[string]any)
+		names := sortedKeys(table)
+		if !slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, "x-") }) {
+			continue
+		}
+		var list []any
+		for _, name := range names {
+			switch value := table[name].(type) {
+			case nil:
+				list = append(list, name)
+			case []any: // the addresses of a host
+				for _, v := range value {
+					list = append(list, fmt.Sprintf("%s=%v", name, v))
+				}
+			default:
+				list = append(list, fmt.Sprintf("%s=%v", name, value))
+			}
+		}
+		attributes[attribute] = list
 	}
 }
 
