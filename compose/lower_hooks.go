@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -107,7 +108,7 @@ func (s *serviceLowering) checkParents(parents []string) {
 	for _, name := range s.out.Parents() {
 		if !slices.Contains(parents, name) {
 			s.find(Error, s.place, codeUnsupported, "share with the service in the service's own attributes too",
-				"pre_start can only share with services that the service shares with, not with \""+name+"\"")
+				fmt.Sprintf("pre_start can only share with services that the service shares with, not with %q", name))
 		}
 	}
 }

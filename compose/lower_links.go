@@ -2,7 +2,6 @@ package compose
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -62,9 +61,9 @@ func (s *serviceLowering) linkService(i int, name, alias string) {
 			host = first
 		}
 		s.addLink(e, host, alias)
-		number := strconv.Itoa(1)
-		s.addLink(e, first, strings.Join([]string{name, number}, s.project.Separator))
-		s.addLink(e, first, strings.Join([]string{s.project.Name, name, number}, s.project.Separator))
+		short := name + s.project.Separator + "1"
+		s.addLink(e, first, short)
+		s.addLink(e, first, s.project.Name+s.project.Separator+short)
 	}
 	if !shared {
 		s.warn(item("links", i), codeIgnored, "attach both to one network", "the link to %q has no effect: no network has both services", name)
