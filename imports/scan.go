@@ -1,0 +1,226 @@
+package imports
+
+import (
+	"archive/tar"
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"hash"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"syscall"
+
+	"github.com/klauspost/compress/gzip"
+	"golang.org/x/sync/errgroup"
+)
+
+// Scan tells what is in the archives that patterns name, for the machine that it runs on; see [Scanner.Scan].
+func Scan(patterns ...string) ([]Archive, error) {
+	return Scanner{}.Scan(context.Background(), patterns...)
+}
+
+// Scanner reads archives. Its zero value reads them for the machine that it runs on.
+type Scanner struct {
+	// Platform is that of the machine which is to run the images.
+	Platform Platform
+	// Verify reads every archive to its end and compares each layer with its digests. Without it a compressed archive is
+	// read only until it is known what is in it, and a plain one by its headers: what is wrong in a layer remains unseen.
+	Verify bool
+}
+
+// Scan expands patterns as the shell does, and reads what they match: lists of archives, whose names end in .lst, and
+// archives. A list names paths, separated by white space; after a path may stand the checksum that its file must have, as
+// "sha256:…"; a word that begins with "#" begins a comment.
+//
+// The archives that could be read are returned in that order, each once. The error joins an [*Error] for each of the
+// others, and for each image that this machine does not run. It is the context's if that ended before.
+func (s Scanner) Scan(ctx context.Context, patterns ...string) ([]Archive, error) {
+	if s.Platform == (Platform{}) {
+		s.Platform = thisMachine()
+	}
+	entries := collect(patterns)
+	archives, faults := make([]*Archive, len(entries)), make([]error, len(entries))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, e := range entries {
+		group.Go(func() error {
+			archives[i], faults[i] = s.scanEntry(ctx, e)
+			return ctx.Err()
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	all := []Archive{}
+	for _, a := range archives {
+		if a != nil {
+			all = append(all, *a)
+		}
+	}
+	return all, errors.Join(faults...)
+}
+
+// scanEntry reads an archive. Both results may be there: one image of several may be for other machines.
+func (s Scanner) scanEntry(ctx context.Context, e *entry) (*Archive, error) {
+	if e.err != nil || ctx.Err() != nil {
+		return nil, e.err
+	}
+	first := Position{}
+	a := &Archive{Path: e.path}
+	for _, m := range e.mentions {
+		a.Listed = append(a.Listed, m.place)
+		first = a.Listed[0]
+	}
+	if err := s.scanFile(ctx, a, e.mentions); err != nil {
+		var sum *checksumError
+		if errors.As(err, &sum) {
+			first = sum.place
+		}
+		return nil, &Error{Fault: faultOf(err), Listed: first, Path: e.path, Err: inWords(err)}
+	}
+	var foreign []error
+	for _, image := range a.Images {
+		if !image.Runs {
+			err := &platformError{image: image, machine: s.Platform}
+			foreign = append(foreign, &Error{Fault: WrongPlatform, Listed: first, Path: e.path, Err: err})
+		}
+	}
+	return a, errors.Join(foreign...)
+}
+
+// scanFile reads an archive's file. A wrong checksum explains whatever else is wrong.
+func (s Scanner) scanFile(ctx context.Context, a *Archive, mentions []mention) error {
+	file, err := openRegular(a.Path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return fileError(err)
+	}
+	a.Size, a.Modified = info.Size(), info.ModTime().UTC()
+	if a.Size == 0 {
+		return flawf(Empty, "the file is empty")
+	}
+	summed := s.Verify || slices.ContainsFunc(mentions, func(m mention) bool { return m.sum != "" })
+	source := &source{ctx: ctx, file: file}
+	var sum hash.Hash
+	if summed {
+		sum = sha256.New()
+	}
+	err = s.read(a, source, sum)
+	if sum != nil && source.err == nil {
+		_, reading := io.CopyBuffer(io.Discard, io.TeeReader(source, sum), make([]byte, 64<<10))
+		if reading == nil {
+			a.Digest = "sha256:" + hex.EncodeToString(sum.Sum(nil))
+			if wrong := checkSum(a.Digest, mentions); wrong != nil {
+				return wrong
+			}
+		}
+	}
+	if source.err != nil {
+		return source.err
+	}
+	return err
+}
+
+// read finds out what is in an archive's file. sum, if any, takes in what was read of it.
+func (s Scanner) read(a *Archive, source *source, sum hash.Hash) error {
+	head := make([]byte, magicSize)
+	n, _ := source.file.ReadAt(head, 0)
+	a.Compression = compressionOf(head[:n])
+	var clear io.Reader = source // which can seek over layers
+	decoded := &keeper{}
+	if a.Compression != Plain || sum != nil {
+		var raw io.Reader = source
+		if sum != nil {
+			raw = io.TeeReader(source, sum)
+		}
+		var close func()
+		var err error
+		clear, close, err = decompress(bufio.NewReaderSize(raw, 64<<10), a.Compression)
+		defer close()
+		if err != nil {
+			return err
+		}
+		decoded.r, clear = clear, decoded
+	}
+	c := newContents(s.Verify)
+	wanted := ""
+	err := c.read(tar.NewReader(clear), func(name string) bool {
+		if s.Verify || a.Compression == Plain || name != wanted && name != manifestName && name != indexName && name != layoutName {
+			return false
+		}
+		var missing *absent
+		_, _, err := c.resolve(s.Platform)
+		if errors.As(err, &missing) {
+			wanted = missing.name
+		}
+		return err == nil
+	})
+	if err == nil && c.ended && a.Compression != Plain {
+		_, err = io.Copy(io.Discard, clear) // up to the compressed stream's own checksum
+		if errors.Is(err, gzip.ErrHeader) {
+			err = nil // padding behind it, which gzip ignores too
+		}
+	}
+	if c.entries == 0 && decoded.err == nil && (errors.Is(err, tar.ErrHeader) || err == io.ErrUnexpectedEOF) {
+		return flawf(NotImage, "not a tar archive")
+	}
+	if err != nil {
+		return err
+	}
+	a.Format, a.Images, err = c.finish(s.Platform)
+	return err
+}
+
+// openRegular opens a file without waiting for a writer, should it be a pipe, and refuses what is no file.
+func openRegular(path string) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fileError(err)
+	}
+	info, err := file.Stat()
+	switch {
+	case err != nil:
+		err = fileError(err)
+	case info.IsDir():
+		err = flawf(Unreadable, "it is a directory")
+	case !info.Mode().IsRegular():
+		err = flawf(Unreadable, "it is not a regular file")
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+// source is an archive's file. It ends with its context, and keeps its own errors apart from those of what decodes it.
+type source struct {
+	ctx  context.Context // of one scan; its reader lives no longer
+	file *os.File
+	err  error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		s.err = err
+		return 0, err
+	}
+	n, err := s.file.Read(p)
+	if err != nil && err != io.EOF {
+		s.err = fileError(err)
+	}
+	return n, err
+}
+
+// Seek lets a plain archive's layers be passed over.
+func (s *source) Seek(offset int64, whence int) (int64, error) {
+	return s.file.Seek(offset, whence)
+}
