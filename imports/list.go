@@ -40,11 +40,7 @@ type listing struct {
 func collect(patterns []string) []*entry {
 	l := &listing{byPath: map[string]*entry{}}
 	for _, pattern := range patterns {
-		paths, err := expand(pattern)
-		if err != nil {
-			l.fail(BadList, Position{}, pattern, err)
-		}
-		for _, path := range paths {
+		for _, path := range expand(pattern) {
 			if strings.HasSuffix(path, ".lst") {
 				l.readList(path)
 			} else {
@@ -55,14 +51,18 @@ func collect(patterns []string) []*entry {
 	return l.entries
 }
 
-// expand is the shell's pathname expansion: what is there under that very name, or is no pattern, is taken as it is.
-func expand(pattern string) ([]string, error) {
+// expand is the shell's pathname expansion: what is there under that very name, or is no well-formed pattern, is taken as
+// it is.
+func expand(pattern string) []string {
 	if _, err := os.Lstat(pattern); err == nil || !strings.ContainsAny(pattern, `*?[\`) {
-		return []string{pattern}, nil
+		return []string{pattern}
 	}
 	paths, err := filepath.Glob(pattern)
+	if err != nil {
+		return []string{pattern}
+	}
 	slices.Sort(paths)
-	return paths, err
+	return paths
 }
 
 func (l *listing) add(path string, m mention) {
@@ -143,19 +143,16 @@ func (l *listing) readWord(word string, m mention) {
 	if !filepath.IsAbs(word) {
 		word = filepath.Join(filepath.Dir(m.place.File), word)
 	}
-	paths, err := expand(word)
-	switch {
-	case err != nil:
-		l.fail(BadList, m.place, word, fmt.Errorf("expanding %q: %w", word, err))
-	case len(paths) == 0:
-		l.add(word, m) // as the shell leaves a pattern without a match, and so it is missed
-	case len(paths) > 1 && m.sum != "":
-		l.fail(BadList, m.place, word, fmt.Errorf("%q names %d files, and one checksum can't fit them all", word, len(paths)))
+	paths := expand(word)
+	if len(paths) == 0 {
+		paths = []string{word} // the shell leaves a pattern without a match as it is, and so it is missed
 	}
-	if len(paths) == 1 || m.sum == "" {
-		for _, path := range paths {
-			l.add(path, m)
-		}
+	if len(paths) > 1 && m.sum != "" {
+		l.fail(BadList, m.place, word, fmt.Errorf("%q names %d files, and one checksum can't fit them all", word, len(paths)))
+		return
+	}
+	for _, path := range paths {
+		l.add(path, m)
 	}
 }
 

@@ -114,9 +114,9 @@ func (c *contents) fromManifest(machine Platform, all []*found) ([]*found, error
 	return all, nil
 }
 
-// digestInName is the digest that a configuration's name tells, or otherwise.
+// digestInName is the digest that a configuration's or a layer's name tells, or otherwise.
 func digestInName(name, otherwise string) string {
-	base := strings.TrimSuffix(name[strings.LastIndex(name, "/")+1:], ".json")
+	base, _, _ := strings.Cut(name[strings.LastIndex(name, "/")+1:], ".")
 	if digest := "sha256:" + strings.TrimPrefix(base, "sha256:"); isDigest(digest) {
 		return digest
 	}
@@ -246,10 +246,10 @@ func (c *contents) explain(missing *absent) error {
 	return flawf(NotImage, "neither %s nor %s is in it", manifestName, indexName)
 }
 
-// hasLayers tells whether there are files that only images have.
+// hasLayers tells whether there are files that only images have: configurations, and layers as tools name them.
 func (c *contents) hasLayers() bool {
 	for name, f := range c.files {
-		if f.doc != nil && f.doc.RootFS != nil || strings.HasSuffix(name, "/layer.tar") {
+		if f.doc != nil && f.doc.RootFS != nil || strings.HasSuffix(name, "/layer.tar") || digestInName(name, "") != "" {
 			return true
 		}
 	}

@@ -201,10 +201,16 @@ func openRegular(path string) (*os.File, error) {
 	return file, nil
 }
 
+// content is what is asked of a file.
+type content interface {
+	io.ReadSeeker
+	io.ReaderAt
+}
+
 // source is an archive's file. It ends with its context, and keeps its own errors apart from those of what decodes it.
 type source struct {
 	ctx  context.Context // of one scan; its reader lives no longer
-	file *os.File
+	file content
 	err  error
 }
 
