@@ -73,6 +73,7 @@ type recipe struct {
 	files     []*file
 	env       types.Mapping
 	profiles  []string
+	services  []string
 	separator string
 
 	variables variables
@@ -196,6 +197,7 @@ func (r *recipe) load(ctx context.Context) (l *loaded, err error) {
 	options := loader.ToOptions(&details, set)
 	// Env and label files are read in resolveFiles: the loader copies the whole project for each kind.
 	options.SkipResolveEnvironment, options.SkipResolveLabels = true, true
+	options.Profiles = append(slices.Clone(options.Profiles), r.named(model)...)
 	l = &loaded{model: model}
 	keepNames(model)
 	defer unname(model)
@@ -207,6 +209,22 @@ func (r *recipe) load(ctx context.Context) (l *loaded, err error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// named are the profiles of the services that the caller names (compose-spec, profiles: "explicitly targeted").
+func (r *recipe) named(model map[string]any) []string {
+	var active []string
+	services, _ := model["services"].(map[string]any)
+	for _, name := range r.services {
+		service, _ := services[name].(map[string]any)
+		list, _ := service["profiles"].([]any)
+		for _, profile := range list {
+			if text, ok := profile.(string); ok {
+				active = append(active, text)
+			}
+		}
+	}
+	return active
 }
 
 // unname takes out of a model the service names that the loader writes into it while binding.

@@ -20,6 +20,8 @@ type Source struct {
 	Name string
 	// Profiles are the active profiles; empty means COMPOSE_PROFILES of Environ.
 	Profiles []string
+	// Services are those that the caller names: their profiles are active too.
+	Services []string
 	// EnvFiles are read for interpolation, the later ones winning; empty means COMPOSE_ENV_FILES of Environ, or .env in
 	// the project directory, if any, unless COMPOSE_DISABLE_ENV_FILE of Environ is true.
 	EnvFiles []string

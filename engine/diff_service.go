@@ -5,6 +5,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
@@ -282,7 +283,11 @@ func (d *differ) settle(p *servicePlan, r *replica, passed []*node) {
 	if len(removed) == 0 {
 		removed = append(removed, r.started)
 	}
-	d.add(renameContainer{subject{r.ref, p.spec.Name}, name}, "takes the old one's place", append(removed, d.nameFreed(name))...)
+	why := "takes the old one's place"
+	if len(r.others) == 0 && !strings.HasPrefix(r.ref.name, name+".") {
+		why = "was renamed"
+	}
+	d.add(renameContainer{subject{r.ref, p.spec.Name}, name}, why, append(removed, d.nameFreed(name))...)
 }
 
 // stop adds the stop of an observed container, once; nil if it does not run. All pulls come first: nothing that runs is

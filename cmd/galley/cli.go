@@ -26,6 +26,8 @@ type cli struct {
 	ui          *ui
 	stdinText   []byte
 	stdinIsRead bool
+	// named are the services that the command line names.
+	named []string
 }
 
 // globals are the flags that stand before the command, by the names that docker compose gives them.

@@ -48,6 +48,7 @@ a policy asks for at every run is shown, but is no pending change.`,
 			if err != nil {
 				return err
 			}
+			c.named = services
 			s, err := c.survey(cmd.Context(), unguarded)
 			if err != nil {
 				return err

@@ -26,6 +26,7 @@ func (c *cli) source() compose.Source {
 		ProjectDir:    g.projectDir,
 		Name:          g.projectName,
 		Profiles:      g.profiles,
+		Services:      c.named,
 		EnvFiles:      g.envFiles,
 		Environ:       c.environ,
 		Recipe:        g.recipe,

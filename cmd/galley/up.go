@@ -44,6 +44,7 @@ A service whose update fails is put back to what ran before, unless --no-rollbac
 			if err != nil {
 				return err
 			}
+			c.named = services
 			return c.up(cmd.Context(), &u, opts)
 		},
 	}
