@@ -56,13 +56,16 @@ func main() {
 }
 
 func (s settings) run(ctx context.Context) (err error) {
-	api, done, err := s.engine(ctx)
+	e, err := s.engine(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, done()) }()
+	defer func() { err = errors.Join(err, e.done()) }()
+	api := e.api
 	loaded, err := s.load(ctx, api)
-	defer func() { err = errors.Join(err, remove(context.WithoutCancel(ctx), api, loaded)) }()
+	if e.reused {
+		defer func() { err = errors.Join(err, remove(context.WithoutCancel(ctx), api, loaded)) }()
+	}
 	if err != nil {
 		return err
 	}
@@ -79,36 +82,43 @@ func (s settings) run(ctx context.Context) (err error) {
 	return command.Run()
 }
 
-// engine returns a client of the Engine to use, and what is to be done at the end.
-func (s settings) engine(ctx context.Context) (*client.Client, func() error, error) {
+// engine is the Engine that the command gets.
+type engine struct {
+	api    *client.Client
+	reused bool         // somebody else's: nothing may be left on it
+	done   func() error // what ends it
+}
+
+// engine finds or starts an Engine.
+func (s settings) engine(ctx context.Context) (engine, error) {
 	if s.reuse {
 		api, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
 		if err != nil {
-			return nil, nil, fmt.Errorf("reading DOCKER_HOST: %w", err)
+			return engine{}, fmt.Errorf("reading DOCKER_HOST: %w", err)
 		}
 		if _, err := api.Ping(ctx); err == nil {
 			fmt.Fprintf(os.Stderr, "using the Engine at %s\n", api.DaemonHost())
-			return api, api.Close, nil
+			return engine{api: api, reused: true, done: api.Close}, nil
 		}
 		if os.Getenv("DOCKER_HOST") != "" {
-			return nil, nil, fmt.Errorf("no Engine answers at DOCKER_HOST, %s", api.DaemonHost())
+			return engine{}, fmt.Errorf("no Engine answers at DOCKER_HOST, %s", api.DaemonHost())
 		}
 	}
 	if s.dir != "" {
 		if err := os.MkdirAll(s.dir, 0o755); err != nil {
-			return nil, nil, fmt.Errorf("making the Engine's folder: %w", err)
+			return engine{}, fmt.Errorf("making the Engine's folder: %w", err)
 		}
 	}
 	daemon, err := dockerd.Start(ctx, dockerd.Options{Dir: s.dir, Version: s.version, Log: os.Stderr})
 	if err != nil {
-		return nil, nil, err
+		return engine{}, err
 	}
 	version, err := daemon.Client().ServerVersion(ctx)
 	if err != nil {
-		return nil, nil, errors.Join(err, daemon.Stop())
+		return engine{}, errors.Join(err, daemon.Stop())
 	}
 	fmt.Fprintf(os.Stderr, "started a private Docker Engine %s at %s\n", version.Version, daemon.Host())
-	return daemon.Client(), daemon.Stop, nil
+	return engine{api: daemon.Client(), done: daemon.Stop}, nil
 }
 
 // load loads the images, and returns the names of those that the Engine did not have.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -125,7 +126,7 @@ func (d *Daemon) hold(s slot) error {
 	if err := os.RemoveAll(d.dir); err != nil { // left by a machine that went down
 		return fmt.Errorf("removing what an earlier daemon left: %w", err)
 	}
-	if err := os.MkdirAll(d.dir, 0o711); err != nil {
+	if err := os.MkdirAll(d.tempDir(), 0o711); err != nil {
 		return fmt.Errorf("making the daemon's folder: %w", err)
 	}
 	if err := os.WriteFile(filepath.Join(d.dir, "daemon.json"), []byte("{}\n"), 0o600); err != nil {
@@ -183,6 +184,7 @@ func (d *Daemon) LogFile() string { return filepath.Join(d.dir, "log") }
 
 func (d *Daemon) socket() string  { return filepath.Join(d.dir, "docker.sock") }
 func (d *Daemon) pidfile() string { return filepath.Join(d.dir, "pid") }
+func (d *Daemon) tempDir() string { return filepath.Join(d.dir, "tmp") }
 
 // Stop kills the daemon with all its containers, and removes its folder, bridges and control groups.
 func (d *Daemon) Stop() error {
@@ -218,7 +220,7 @@ func (d *Daemon) Restart(ctx context.Context) error {
 	}
 	defer ready.Close()
 	cmd := d.inside(append([]string{"dockerd"}, d.flags...)...)
-	cmd.Env = append(d.env, "NOTIFY_SOCKET="+ready.path)
+	cmd.Env = append(slices.Clip(d.env), "NOTIFY_SOCKET="+ready.path, "TMPDIR="+d.tempDir()) // for what a killed runc leaves
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
@@ -238,10 +240,9 @@ func (d *Daemon) Restart(ctx context.Context) error {
 	return nil
 }
 
-// inside returns a command that runs in the daemon's namespaces, and under its root: on a build machine that may be that
-// of a chroot.
+// inside returns a command that runs in the daemon's namespaces.
 func (d *Daemon) inside(command ...string) *exec.Cmd {
-	return exec.Command("nsenter", append([]string{"--target", d.initPID, "--mount", "--pid", "--root", "--"}, command...)...)
+	return exec.Command("nsenter", append([]string{"--target", d.initPID, "--mount", "--pid", "--"}, command...)...)
 }
 
 // signal ends a running dockerd and waits for that.

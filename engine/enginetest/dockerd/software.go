@@ -155,8 +155,8 @@ func (s Software) archive(ctx context.Context, log io.Writer) (string, error) {
 	name := strings.NewReplacer("/", "-", ":", "-").Replace(s.Name)
 	digest := sha256.Sum256(definition)
 	return cached(fmt.Sprintf("image-%s-%x.tar", name, digest[:6]), func(path string) error {
-		root, err := os.MkdirTemp(CacheDir(), "packages")
-		if err != nil {
+		root := path + ".packages" // one place, so that the next try clears what an interrupted one left
+		if err := os.RemoveAll(root); err != nil {
 			return err
 		}
 		defer os.RemoveAll(root)
