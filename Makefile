@@ -7,7 +7,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build bin/galley, static
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/galley ./cmd/galley
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o bin/galley ./cmd/galley
 	@size=$$(stat -c %s bin/galley) && echo "bin/galley: $$size bytes" && [ $$size -lt $(MAX_SIZE) ]
 
 test: ## Run all tests with the race detector, also on a real, private Engine (needs root)
