@@ -35,8 +35,11 @@ func (d *differ) planNetworks(services []*compose.Service) {
 	}
 }
 
+// attaches tells whether a service, or a container of its pre_start, is on a network of the Engine's name.
 func attaches(s *compose.Service, name string) bool {
-	return slices.ContainsFunc(s.Endpoints, func(e compose.Endpoint) bool { return e.Name == name })
+	on := func(e compose.Endpoint) bool { return e.Name == name }
+	return slices.ContainsFunc(s.Endpoints, on) ||
+		slices.ContainsFunc(s.PreStart, func(init compose.Init) bool { return slices.ContainsFunc(init.Endpoints, on) })
 }
 
 // networkChanged compares by hash. What docker compose made has none: it is kept as long as nothing speaks against it.
@@ -68,7 +71,7 @@ func (d *differ) remakeNetwork(want *compose.Network, have network.Summary) {
 // planVolumes creates the volumes that are missing. A volume is never removed or made anew: data would be lost.
 func (d *differ) planVolumes(services []*compose.Service) {
 	for _, v := range d.want.Volumes {
-		if !slices.ContainsFunc(services, func(s *compose.Service) bool { return mountsVolume(s, v.Name) }) {
+		if !slices.ContainsFunc(services, func(s *compose.Service) bool { return usesVolume(s, v.Name) }) {
 			continue
 		}
 		found := d.have.volume(v.Name)

@@ -159,23 +159,8 @@ func (d *differ) create(p *servicePlan, r *replica) []*node {
 		action.imageID = img.ID
 	}
 	created := d.add(action, r.why, d.images[s.Config.Image])
-	for _, name := range s.Parents() {
-		if parent := d.services[name]; parent != nil && parent.first() != nil {
-			first := parent.first()
-			action.parents[name] = first.ref
-			created.need(first.created)
-		} else if c := d.runningOf(name); c != nil {
-			action.parents[name] = c.ref()
-		} else {
-			d.fail("service %q shares with service %q, which has no container", s.Name, name)
-		}
-	}
-	for _, e := range s.Endpoints {
-		created.need(d.networks[e.Name])
-	}
-	for _, v := range d.mounted(s) {
-		created.need(d.volumes[v])
-	}
+	d.needParents(created, s, action.parents)
+	d.needResources(created, s.Endpoints, &s.Host)
 	r.created = created
 	ready := []*node{created}
 	if !action.connectAll && len(s.Endpoints) > 1 {
@@ -184,6 +169,33 @@ func (d *differ) create(p *servicePlan, r *replica) []*node {
 		}
 	}
 	return ready
+}
+
+// needParents lets a creation wait for the containers behind the service: references, and notes them by service.
+func (d *differ) needParents(created *node, s *compose.Service, parents map[string]ref) {
+	for _, name := range s.Parents() {
+		if parent := d.services[name]; parent != nil && parent.first() != nil {
+			first := parent.first()
+			parents[name] = first.ref
+			created.need(first.created)
+		} else if c := d.runningOf(name); c != nil {
+			parents[name] = c.ref()
+		} else {
+			d.fail("service %q shares with service %q, which has no container", s.Name, name)
+		}
+	}
+}
+
+// needResources lets a creation wait for the networks and volumes that are still to be made.
+func (d *differ) needResources(created *node, endpoints []compose.Endpoint, host *container.HostConfig) {
+	for _, e := range endpoints {
+		created.need(d.networks[e.Name])
+	}
+	for _, v := range d.want.Volumes {
+		if mountsVolume(host, v.Name) {
+			created.need(d.volumes[v.Name])
+		}
+	}
 }
 
 // connectsAll tells whether the Engine attaches all networks at creation; older ones take one there, and connects.
@@ -253,9 +265,7 @@ func (d *differ) start(p *servicePlan, r *replica, why string, open gates, stops
 	r.started.urgent = len(stops) > 0
 	after([]*node{r.started}, open.after)
 	d.starts = append(d.starts, portUse{service: p.spec.Name, node: r.started, ports: boundPorts(ports)})
-	for i, hook := range p.spec.PostStart {
-		r.started = d.add(runHook{subject{r.ref, p.spec.Name}, fmt.Sprintf("post_start[%d]", i), hook}, "post_start", r.started)
-	}
+	d.planPostStart(p, r)
 }
 
 // stopOthers stops what stands in a replica's place, if it runs.
@@ -340,16 +350,21 @@ func (d *differ) planRestart(p *servicePlan) {
 		if !need.Restart || dependency == nil || !dependency.renewed() {
 			continue
 		}
-		gates := d.gatesOf(p.spec)
+		open := d.gatesOf(p.spec)
 		for _, r := range p.replicas {
-			if r.started != nil || r.keep == nil || r.keep.Phase != container.StateRunning {
-				continue
+			if r.started == nil && r.keep != nil && r.keep.Phase == container.StateRunning {
+				d.restart(p, r, fmt.Sprintf("service %s was replaced", need.Service), open)
 			}
-			r.started = d.add(restartContainer{subject{r.ref, p.spec.Name}, d.opts.StopTimeout},
-				fmt.Sprintf("service %s was replaced", need.Service), gates.needs...)
-			r.started.after = append(r.started.after, gates.after...)
 		}
 	}
+}
+
+// restart stops and starts a replica, with its hooks.
+func (d *differ) restart(p *servicePlan, r *replica, why string, open gates) {
+	ran := d.planPreStop(r.keep, open.needs)
+	r.started = d.add(restartContainer{subject{r.ref, p.spec.Name}, d.opts.StopTimeout}, why, append(ran, open.needs...)...)
+	after([]*node{r.started}, open.after)
+	d.planPostStart(p, r)
 }
 
 // canOverlap tells whether the old and the new container can run at the same time.
@@ -369,20 +384,15 @@ func (d *differ) canOverlap(s *compose.Service, r *replica) bool {
 	return reason == ""
 }
 
-// mounted are the Engine's names of the project's volumes that a service mounts.
-func (d *differ) mounted(s *compose.Service) []string {
-	var names []string
-	for _, v := range d.want.Volumes {
-		if mountsVolume(s, v.Name) {
-			names = append(names, v.Name)
-		}
-	}
-	return names
+// usesVolume tells whether a service, or a container of its pre_start, mounts a volume of the Engine's name.
+func usesVolume(s *compose.Service, name string) bool {
+	return mountsVolume(&s.Host, name) ||
+		slices.ContainsFunc(s.PreStart, func(init compose.Init) bool { return mountsVolume(&init.Host, name) })
 }
 
-func mountsVolume(s *compose.Service, name string) bool {
-	return slices.ContainsFunc(s.Host.Mounts, func(m mount.Mount) bool { return m.Type == mount.TypeVolume && m.Source == name }) ||
-		slices.ContainsFunc(s.Host.Binds, func(bind string) bool { return bindSource(bind) == name })
+func mountsVolume(host *container.HostConfig, name string) bool {
+	return slices.ContainsFunc(host.Mounts, func(m mount.Mount) bool { return m.Type == mount.TypeVolume && m.Source == name }) ||
+		slices.ContainsFunc(host.Binds, func(bind string) bool { return bindSource(bind) == name })
 }
 
 func sortedNames(m map[string]*node) []string {

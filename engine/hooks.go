@@ -61,6 +61,14 @@ func lastLines(text string) []string {
 	return lines[max(0, len(lines)-10):]
 }
 
+// planPostStart adds the hooks that run in a container once it has started; only then does it count as started.
+func (d *differ) planPostStart(p *servicePlan, r *replica) {
+	for i, hook := range p.spec.PostStart {
+		stage := fmt.Sprintf("post_start[%d]", i)
+		r.started = d.add(runHook{subject{r.ref, p.spec.Name}, stage, hook}, stage, r.started)
+	}
+}
+
 // planPreStop adds the hooks that a running container wants run before it is stopped, one after the other, by its label: a
 // container is stopped properly without its recipe.
 func (d *differ) planPreStop(c *Container, needs []*node) []*node {
@@ -71,7 +79,8 @@ func (d *differ) planPreStop(c *Container, needs []*node) []*node {
 		return nil
 	}
 	for i, hook := range hooks {
-		ran := d.add(runHook{subject{c.ref(), c.Service}, fmt.Sprintf("pre_stop[%d]", i), hook}, "pre_stop", needs...)
+		stage := fmt.Sprintf("pre_stop[%d]", i)
+		ran := d.add(runHook{subject{c.ref(), c.Service}, stage, hook}, stage, needs...)
 		needs = []*node{ran}
 	}
 	if len(hooks) == 0 {
@@ -97,18 +106,21 @@ func (d *differ) planInits(p *servicePlan, r *replica, urgent bool, open gates, 
 }
 
 func (d *differ) planInit(p *servicePlan, r *replica, i int, urgent bool, open gates, needs []*node) []*node {
-	const why = "pre_start"
+	why := fmt.Sprintf("pre_start[%d]", i)
 	init := p.spec.PreStart[i]
 	c := subject{ref{name: fmt.Sprintf("%s.pre_start-%d", d.want.ContainerName(p.spec, r.number), i)}, p.spec.Name}
-	created := d.add(createContainer{
-		subject: c,
-		project: d.want,
-		spec: &compose.Service{Name: p.spec.Name, Config: init.Config, Host: init.Host, Platform: init.Platform,
-			Endpoints: init.Endpoints, Hash: p.spec.Hash},
+	action := createContainer{
+		subject:    c,
+		project:    d.want,
+		spec:       initSpec(p.spec, init),
 		number:     r.number,
+		parents:    map[string]ref{},
 		connectAll: d.connectsAll(),
 		init:       &initOf{place: i, replica: r.ref},
-	}, why, append(needs, d.images[init.Config.Image], d.nameFreed(c.name))...)
+	}
+	created := d.add(action, why, append(needs, d.images[init.Config.Image], d.nameFreed(c.name))...)
+	d.needParents(created, action.spec, action.parents)
+	d.needResources(created, init.Endpoints, &init.Host)
 	after([]*node{created}, open.after)
 	steps := []*node{created}
 	if !d.connectsAll() && len(init.Endpoints) > 1 {
@@ -123,6 +135,11 @@ func (d *differ) planInit(p *servicePlan, r *replica, i int, urgent bool, open g
 		n.urgent = urgent
 	}
 	return []*node{removed}
+}
+
+// initSpec is a container of pre_start as if it were a service's.
+func initSpec(s *compose.Service, init compose.Init) *compose.Service {
+	return &compose.Service{Name: s.Name, Config: init.Config, Host: init.Host, Platform: init.Platform, Endpoints: init.Endpoints, Hash: s.Hash}
 }
 
 // initOf tells a container of pre_start from a replica.

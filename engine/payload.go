@@ -149,7 +149,10 @@ func (a createContainer) endpoints() *network.NetworkingConfig {
 	}
 	config := &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{}}
 	for _, endpoint := range attach {
-		settings := endpointSettings(endpoint, a.project.ContainerName(a.spec, a.number))
+		settings := endpoint.Settings
+		if a.init == nil {
+			settings = endpointSettings(endpoint, a.project.ContainerName(a.spec, a.number))
+		}
 		config.EndpointsConfig[endpoint.Name] = &settings
 	}
 	return config

@@ -133,7 +133,7 @@ func markOf(v engine.Verb) (mark string, look style) {
 	switch v {
 	case engine.VerbStop, engine.VerbRemove, engine.VerbDisconnect:
 		return "-", red
-	case engine.VerbRestart, engine.VerbRename:
+	case engine.VerbRestart, engine.VerbRename, engine.VerbRun:
 		return "~", yellow
 	case engine.VerbAwait:
 		return " ", plain
@@ -158,6 +158,9 @@ func planSummary(plan *engine.Plan) string {
 		if count[v] > 0 {
 			parts = append(parts, fmt.Sprintf("%d to %s", count[v], v))
 		}
+	}
+	if n := count[engine.VerbRun]; n > 0 {
+		parts = append(parts, fmt.Sprintf("%d to run a hook in", n))
 	}
 	if n := count[engine.VerbAwait]; n > 0 {
 		parts = append(parts, fmt.Sprintf("%d to wait for", n))

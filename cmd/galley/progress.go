@@ -70,6 +70,8 @@ func wordsOf(v engine.Verb) wording {
 		return wording{"stopping", "stopped"}
 	case engine.VerbAwait:
 		return wording{"waiting for", "ready"}
+	case engine.VerbRun:
+		return wording{"running a hook in", "hook done"}
 	case engine.VerbPull, engine.VerbStart, engine.VerbRestart, engine.VerbConnect, engine.VerbDisconnect:
 		return wording{string(v) + "ing", string(v) + "ed"}
 	}
