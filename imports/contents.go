@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -50,7 +51,31 @@ func newContents(verify bool) *contents {
 // clean is a name as it would be if the archive were unpacked into an empty root: nothing leads out of it.
 func clean(name string) string { return path.Clean("/" + name)[1:] }
 
-// read takes in entries until the archive ends or enough, called with the name of each JSON file, says so.
+// enough tells, after each JSON file, whether all is known that reading on could tell.
+func (c *contents) enough(machine Platform) func(name string) bool {
+	wanted := ""
+	return func(name string) bool {
+		if name != wanted && name != manifestName && name != indexName && name != layoutName {
+			return false
+		}
+		var missing *absent
+		_, _, err := c.resolve(machine)
+		if errors.As(err, &missing) {
+			wanted = missing.name
+		}
+		return err == nil
+	}
+}
+
+// judge tells what is no tar at all from one that is broken.
+func (c *contents) judge(err error) error {
+	if c.entries == 0 && (errors.Is(err, tar.ErrHeader) || err == io.ErrUnexpectedEOF) {
+		return flawf(NotImage, "not a tar archive")
+	}
+	return err
+}
+
+// read takes in entries until the archive ends or enough, if any, called with the name of each JSON file, says so.
 func (c *contents) read(r *tar.Reader, enough func(name string) bool) error {
 	for {
 		header, err := r.Next()
@@ -82,7 +107,7 @@ func (c *contents) read(r *tar.Reader, enough func(name string) bool) error {
 			if err := c.keep(name, f); err != nil {
 				return err
 			}
-			if f.digest != "" && enough(name) {
+			if enough != nil && f.digest != "" && enough(name) {
 				return nil
 			}
 		}

@@ -134,48 +134,44 @@ func (s Scanner) read(a *Archive, source *source, sum hash.Hash) error {
 	head := make([]byte, magicSize)
 	n, _ := source.file.ReadAt(head, 0)
 	a.Compression = compressionOf(head[:n])
-	var clear io.Reader = source // which can seek over layers
-	decoded := &keeper{}
-	if a.Compression != Plain || sum != nil {
-		var raw io.Reader = source
-		if sum != nil {
-			raw = io.TeeReader(source, sum)
-		}
-		var close func()
-		var err error
-		clear, close, err = decompress(bufio.NewReaderSize(raw, 64<<10), a.Compression)
-		defer close()
-		if err != nil {
-			return err
-		}
-		decoded.r, clear = clear, decoded
-	}
 	c := newContents(s.Verify)
-	wanted := ""
-	err := c.read(tar.NewReader(clear), func(name string) bool {
-		if s.Verify || a.Compression == Plain || name != wanted && name != manifestName && name != indexName && name != layoutName {
-			return false
+	if a.Compression == Plain && sum == nil {
+		if err := c.read(tar.NewReader(source), nil); err != nil { // it seeks over layers
+			return c.judge(err)
 		}
-		var missing *absent
-		_, _, err := c.resolve(s.Platform)
-		if errors.As(err, &missing) {
-			wanted = missing.name
-		}
-		return err == nil
-	})
-	if err == nil && c.ended && a.Compression != Plain {
-		_, err = io.Copy(io.Discard, clear) // up to the compressed stream's own checksum
+	} else if err := s.stream(c, a.Compression, source, sum); err != nil {
+		return err
+	}
+	var err error
+	a.Format, a.Images, err = c.finish(s.Platform)
+	return err
+}
+
+// stream reads an archive from front to back, until all is known of it.
+func (s Scanner) stream(c *contents, how Compression, r io.Reader, sum hash.Hash) error {
+	if sum != nil {
+		r = io.TeeReader(r, sum)
+	}
+	clear, close, err := decompress(bufio.NewReaderSize(r, 64<<10), how)
+	defer close()
+	if err != nil {
+		return err
+	}
+	decoded := &keeper{r: clear}
+	enough := c.enough(s.Platform)
+	if s.Verify || how == Plain {
+		enough = nil
+	}
+	err = c.read(tar.NewReader(decoded), enough)
+	if err != nil && decoded.err == nil {
+		return c.judge(err)
+	}
+	if err == nil && c.ended && how != Plain {
+		_, err = io.Copy(io.Discard, decoded) // up to the compressed stream's own checksum
 		if errors.Is(err, gzip.ErrHeader) {
 			err = nil // padding behind it, which gzip ignores too
 		}
 	}
-	if c.entries == 0 && decoded.err == nil && (errors.Is(err, tar.ErrHeader) || err == io.ErrUnexpectedEOF) {
-		return flawf(NotImage, "not a tar archive")
-	}
-	if err != nil {
-		return err
-	}
-	a.Format, a.Images, err = c.finish(s.Platform)
 	return err
 }
 

@@ -106,6 +106,7 @@ func (c *cli) commands() []*cobra.Command {
 		c.planCommand(),
 		c.upCommand(),
 		c.psCommand(),
+		c.imagesCommand(),
 		c.stopCommand(),
 		c.downCommand(),
 		c.versionCommand(),
