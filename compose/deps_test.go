@@ -28,7 +28,7 @@ func TestImports(t *testing.T) {
 				"github.com/compose-spec/compose-go", "log", "log/slog", "github.com/sirupsen/logrus", "github.com/spf13/cobra",
 			},
 		},
-		{pkg: imports, reach: []string{compose, engine, bosh, cmd}},
+		{pkg: imports, reach: []string{"net/http", "crypto/tls", compose, engine, bosh, cmd}},
 		{pkg: bosh, reach: []string{compose, engine, imports, cmd}},
 	}
 	for _, tt := range tests {

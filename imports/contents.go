@@ -131,6 +131,9 @@ func (c *contents) count(name, link string) error {
 
 // readFile reads a file as far as needed: documents wholly, others only to verify them.
 func (c *contents) readFile(r io.Reader, size int64) (*file, error) {
+	if size > maxFile {
+		return nil, flawf(Excessive, "it is said to have %d bytes", size)
+	}
 	f := &file{size: size}
 	c.buffer.Reset(r)
 	head, err := c.buffer.Peek(int(min(size, 64)))

@@ -12,6 +12,7 @@ import (
 // others allow for hundreds of images.
 const (
 	maxDocument = 4 << 20  // bytes of one JSON file
+	maxFile     = 1 << 40  // bytes of any; a sparse file claims more without having them
 	maxKept     = 16 << 20 // bytes of all that is kept of them
 	maxElements = 4096     // elements of a list in them
 	maxEntries  = 100_000  // of the tar

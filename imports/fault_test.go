@@ -86,6 +86,8 @@ func TestFaults(t *testing.T) {
 		{"long JSON", tarOf(t, part{name: manifestName, content: "[" + strings.Repeat(" ", maxDocument)}), Excessive, "longer than"},
 		{"long list", tarOf(t, part{name: manifestName, content: "[" + strings.Repeat("{},", maxElements) + "{}]"}), Excessive, "more than 4096 elements"},
 		{"long name", tarOf(t, part{name: strings.Repeat("n", maxPath+1)}), Excessive, "a name in it is longer"},
+		{"many configurations", manyConfigurations(t), Excessive, "more manifests and configurations"},
+		{"indexes in indexes", deepIndex(t), Corrupt, "indexes nest deeper than 4"},
 		{"many entries", manyEntries(t), Excessive, "more entries than any image archive has"},
 		{"path as digest", tarOf(t, part{name: indexName, content: `{"manifests":[{"digest":"../x:00"}]}`}, part{name: layoutName, content: "{}"}), Corrupt, "is no digest"},
 		{"index of itself", indexOfItself(t), Corrupt, "does not have the"},
@@ -122,6 +124,27 @@ func manyEntries(t *testing.T) []byte {
 	return packed(t, Zstd, out.Bytes())
 }
 
+// manyConfigurations are each within the limits, and too much together.
+func manyConfigurations(t *testing.T) []byte {
+	var parts []part
+	id := strings.Repeat("i", 900)
+	ids := `{"rootfs":{"diff_ids":["` + strings.Repeat(id+`","`, 4000) + `"]}}`
+	for _, name := range []string{"a", "b", "c", "d", "e"} {
+		parts = append(parts, part{name: name, content: ids})
+	}
+	return tarOf(t, parts...)
+}
+
+func deepIndex(t *testing.T) []byte {
+	var l layout
+	d := l.manifest(web())
+	for range maxDepth + 1 {
+		d = l.list(d)
+	}
+	l.name(d, "docker.io/library/deep:1")
+	return tarOf(t, l.ociParts()...)
+}
+
 // indexOfItself has a blob that names itself, which a digest can't.
 func indexOfItself(t *testing.T) []byte {
 	digest := "sha256:" + sum("")
@@ -154,7 +177,7 @@ func TestDamage(t *testing.T) {
 				t.Errorf("%s %s at %d: %+v", how, damage, place, archives)
 			}
 		}
-		for i := 0; i < len(whole); i += 7 {
+		for i := 0; i < len(whole); i += 19 {
 			try(whole[:i], i, "cut")
 			flipped := slices.Clone(whole)
 			flipped[i] ^= 1 << (i % 8)

@@ -264,10 +264,11 @@ func (c *contents) weighLayers(f *found) error {
 			if c.ended && !l.elsewhere {
 				return flawf(Corrupt, "%w", &absent{l.name})
 			}
-			if f.Size += l.size; l.size == 0 {
+			if l.size <= 0 || l.size > maxFile {
 				f.Size = 0
 				return nil
 			}
+			f.Size += l.size
 			continue
 		}
 		if err := have.is(l.name, l.digest, l.size); err != nil {

@@ -236,6 +236,38 @@ func TestPlatformsWithoutIndex(t *testing.T) {
 	}
 }
 
+// TestNames: what an OCI layout calls its images, and what of that is a name.
+func TestNames(t *testing.T) {
+	tests := []struct {
+		key, value string
+		tags       []string
+	}{
+		{"io.containerd.image.name", "docker.io/library/web:1", []string{"web:1"}},
+		{"org.opencontainers.image.ref.name", "registry.example/web:1", []string{"registry.example/web:1"}},
+		{"org.opencontainers.image.ref.name", "quay.io/team/web", []string{"quay.io/team/web:latest"}},
+		{"org.opencontainers.image.ref.name", "latest", []string{}},
+		{"org.opencontainers.image.ref.name", "Not: a name", []string{}},
+	}
+	for _, tt := range tests {
+		var l layout
+		d := l.manifest(web())
+		d["annotations"] = object{tt.key: tt.value}
+		l.index = append(l.index, d)
+		if got := one(t, onAMD64(), tarOf(t, l.ociParts()...)).Images[0].Tags; !reflect.DeepEqual(got, tt.tags) {
+			t.Errorf("%q: tags %q, want %q", tt.value, got, tt.tags)
+		}
+	}
+}
+
+// TestOneWord: the Engine takes a command that is no list, and so do we.
+func TestOneWord(t *testing.T) {
+	image := sample{config: object{"config": object{"Cmd": "serve", "Entrypoint": nil, "Healthcheck": object{"Test": []string{"NONE"}}}}}
+	got := one(t, onAMD64(), tarOf(t, dockerParts(image)...)).Images[0]
+	if !slices.Equal(got.Cmd, []string{"serve"}) || got.Entrypoint != nil || got.Healthcheck == nil || got.Healthcheck.Enabled() {
+		t.Errorf("got %+v", got)
+	}
+}
+
 // TestEarlyEnd: where descriptions stand before layers, a compressed archive is not read on, unless to verify it.
 func TestEarlyEnd(t *testing.T) {
 	parts := dockerParts(web())
@@ -269,7 +301,7 @@ func noise(n int) string {
 
 // TestMemory: what is allocated in all does not grow with a layer, whether it is read or passed over.
 func TestMemory(t *testing.T) {
-	const size, most = 64 << 20, 16 << 20
+	const size, most = 24 << 20, 12 << 20
 	image := sample{layers: []string{strings.Repeat("\x00", size)}}
 	content := tarOf(t, dockerParts(image)...)
 	for _, how := range []Compression{Plain, Gzip, Zstd} {
