@@ -51,8 +51,12 @@ func (a awaitContainer) do(ctx context.Context, r *run) error {
 	defer done()
 	probe := &probe{run: r, id: id}
 	defer probe.stop()
+	absence := absence{within: r.opts.ReconnectWithin}
 	for last := ""; ; {
 		c, err := r.inspect(whole, id)
+		if absence.note(err); absence.tooLong() {
+			return &UnreachableError{Host: r.Host, Err: err}
+		}
 		passed, state := a.judge(c, err)
 		if state != "" {
 			return a.unhealthy(state)
@@ -74,6 +78,7 @@ func (a awaitContainer) do(ctx context.Context, r *run) error {
 		select {
 		case <-woken:
 		case <-steady:
+		case <-absence.retry():
 		case <-probe.succeeded:
 			return a.rest(ctx)
 		case <-ctx.Done():
@@ -121,7 +126,36 @@ func (a awaitContainer) unhealthy(state string) error {
 	return &UnhealthyError{Service: a.service, Container: a.name, State: state}
 }
 
-// inspect reads a container. An Engine that is away is waited for: the watch wakes when it is back.
+// absence is the time since which an Engine has not told about a container: it went away, or can't say. No event is to be
+// hoped for then, so that is asked again, but not for ever.
+type absence struct {
+	within time.Duration
+	since  time.Time // zero: it told
+	pause  time.Duration
+}
+
+func (a *absence) note(err error) {
+	switch {
+	case err == nil || errdefs.IsNotFound(err):
+		a.since, a.pause = time.Time{}, 0
+	case a.since.IsZero():
+		a.since, a.pause = time.Now(), minPause
+	default:
+		a.pause = min(2*a.pause, maxPause)
+	}
+}
+
+func (a *absence) tooLong() bool { return !a.since.IsZero() && time.Since(a.since) >= a.within }
+
+// retry fires when it is time to ask again; never while the Engine tells.
+func (a *absence) retry() <-chan time.Time {
+	if a.since.IsZero() {
+		return nil
+	}
+	return time.After(a.pause)
+}
+
+// inspect reads a container.
 func (r *run) inspect(ctx context.Context, id string) (container.InspectResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.opts.AnswerWithin)
 	defer cancel()
