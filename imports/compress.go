@@ -81,7 +81,8 @@ func decompress(r *bufio.Reader, how Compression) (clear io.Reader, close func()
 	return clear, close, nil
 }
 
-// checkXz refuses a dictionary that is too large before the decoder allocates it.
+// checkXz refuses a dictionary that is too large before the decoder allocates it. It looks at the first block: xz gives the
+// further ones the same, and what forges them gets no more memory than the text it makes.
 // Source: the .xz file format 1.2.1, sections 2.1.1 (stream header), 3.1 (block header) and 5.3.1 (LZMA2).
 func checkXz(r *bufio.Reader) error {
 	const streamHeader, lzma2 = 12, 0x21
