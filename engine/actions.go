@@ -41,6 +41,8 @@ type createContainer struct {
 	parents map[string]ref
 	// inherit are anonymous volumes to be carried over, by destination.
 	inherit map[string]string
+	// forsaken are the anonymous volumes that are not.
+	forsaken []string
 	// connectAll attaches all networks at once (API 1.44 and newer); else only the first.
 	connectAll bool
 	// init is set for a container of pre_start.
@@ -124,9 +126,12 @@ func (a restartContainer) do(ctx context.Context, r *run) error {
 	return r.explain(ctx, r.api.ContainerRestart(ctx, r.id(a.ref), container.StopOptions{Timeout: a.timeout}))
 }
 
-// removeContainer removes a stopped container; its anonymous volumes are steps of their own.
+// removeContainer removes a stopped container.
 type removeContainer struct {
 	subject
+	// volumes removes the anonymous volumes too that were made for the container and that nobody else mounts. Those that
+	// it had carried over have a name for the Engine, and are steps of their own.
+	volumes bool
 }
 
 func (removeContainer) Verb() Verb { return VerbRemove }
@@ -135,7 +140,8 @@ func (a removeContainer) do(ctx context.Context, r *run) error {
 	ctx, cancel := r.bounded(ctx, 0)
 	defer cancel()
 	id := r.id(a.ref)
-	err := r.api.ContainerRemove(ctx, id, container.RemoveOptions{Force: true})
+	options := container.RemoveOptions{Force: true, RemoveVolumes: a.volumes}
+	err := r.api.ContainerRemove(ctx, id, options)
 	if !errdefs.IsConflict(err) {
 		return r.explain(ctx, gone(err))
 	}
@@ -143,7 +149,7 @@ func (a removeContainer) do(ctx context.Context, r *run) error {
 	woken, done := r.watch.on(ctx, id)
 	defer done()
 	for {
-		again := r.api.ContainerRemove(ctx, id, container.RemoveOptions{Force: true})
+		again := r.api.ContainerRemove(ctx, id, options)
 		if !errdefs.IsConflict(again) {
 			return r.explain(ctx, gone(again))
 		}

@@ -132,6 +132,9 @@ func (d *differ) up() {
 	for _, s := range chosen {
 		d.planService(d.services[s.Name])
 	}
+	for _, s := range chosen {
+		d.dropVolumes(d.services[s.Name])
+	}
 	d.planOrphanNetworks()
 	d.orderByPorts()
 	if d.opts.Wait {

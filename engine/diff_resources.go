@@ -94,39 +94,78 @@ func (d *differ) planVolumes(services []*compose.Service) {
 // unless its service puts something else there.
 func (d *differ) inherited(s *compose.Service, r *replica) map[string]string {
 	inherit := map[string]string{}
-	for _, c := range r.others {
-		for _, m := range anonymousMounts(c) {
-			if !mountsAt(s, m.Destination) {
-				inherit[m.Destination] = m.Name
-			}
+	if len(r.others) == 0 {
+		return inherit
+	}
+	for _, m := range anonymousMounts(ranBefore(r.others)) {
+		if !mountsAt(s, m.Destination) {
+			inherit[m.Destination] = m.Name
 		}
 	}
 	return inherit
 }
 
-// dropVolumes removes the anonymous volumes of a container that goes, but for those that the replica goes on with.
-func (d *differ) dropVolumes(c *Container, r *replica) {
-	for _, m := range anonymousMounts(c) {
-		if !d.stillMounted(m.Name, c, r) {
-			d.add(removeVolume{m.Name}, "anonymous, used by nobody any more", d.removals[c.ID])
+// labelForsaken names, on the container that takes a place, the anonymous volumes that those before it leave behind:
+// after a crash between the removal of a container and that of its volumes, nothing else tells whose they were.
+const labelForsaken = "io.galley.forsaken-volumes"
+
+// forsaken are the anonymous volumes of those that stand in a replica's place, or stood there before, that are not carried
+// over.
+func forsaken(r *replica, inherit map[string]string) []string {
+	var names []string
+	carried := slices.Collect(maps.Values(inherit))
+	for _, c := range r.others {
+		for _, m := range anonymousMounts(c) {
+			names = append(names, m.Name)
+		}
+		names = append(names, parseForsaken(c)...)
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(carried, name) })
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func parseForsaken(c *Container) []string {
+	return slices.DeleteFunc(strings.Split(c.Summary.Labels[labelForsaken], ","), func(name string) bool {
+		return !anonymous.MatchString(name)
+	})
+}
+
+// dropVolumes removes the anonymous volumes of those that go, and what is left of those that went before, but for what
+// somebody still mounts.
+func (d *differ) dropVolumes(p *servicePlan) {
+	names := map[string]bool{}
+	for _, r := range p.replicas {
+		left := forsaken(r, nil)
+		if r.created != nil {
+			left = r.created.action.(createContainer).forsaken
+		} else {
+			left = append(left, parseForsaken(r.keep)...)
+		}
+		for _, name := range left {
+			names[name] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		gone, unused := d.unmounted(name)
+		if there := len(gone) > 0 || d.have.volume(name) != nil; unused && there {
+			d.add(removeVolume{name}, "anonymous, used by nobody any more", gone...)
 		}
 	}
 }
 
-func (d *differ) stillMounted(volume string, leaving *Container, r *replica) bool {
-	if r.created != nil {
-		for _, name := range r.created.action.(createContainer).inherit {
-			if name == volume {
-				return true
-			}
-		}
-	}
+// unmounted tells whether every container that mounts an anonymous volume is removed, and by which steps.
+func (d *differ) unmounted(volume string) (removals []*node, unused bool) {
 	for _, c := range d.have.Containers {
-		if c != leaving && d.removals[c.ID] == nil && slices.ContainsFunc(anonymousMounts(c), func(m mountPoint) bool { return m.Name == volume }) {
-			return true
+		if !slices.ContainsFunc(anonymousMounts(c), func(m mountPoint) bool { return m.Name == volume }) {
+			continue
 		}
+		if d.removals[c.ID] == nil {
+			return nil, false
+		}
+		removals = append(removals, d.removals[c.ID])
 	}
-	return false
+	return removals, true
 }
 
 // mountPoint is a volume at its place in a container.

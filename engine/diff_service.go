@@ -87,10 +87,16 @@ func (d *differ) rememberOld(p *servicePlan, r *replica) {
 	}
 }
 
-// ranBefore picks, of the containers that stand in a replica's place, the one to put back if its replacement fails.
+// ranBefore picks, of the containers that stand in a replica's place, the one that counts: whose volumes are carried on, and
+// which is put back if its replacement fails. What was never started is merely left over.
 func ranBefore(others []*Container) *Container {
 	for _, c := range others {
 		if c.Running() {
+			return c
+		}
+	}
+	for _, c := range others {
+		if c.Phase != container.StateCreated {
 			return c
 		}
 	}
@@ -155,6 +161,7 @@ func (d *differ) create(p *servicePlan, r *replica) []*node {
 		inherit:    d.inherited(s, r),
 		connectAll: d.connectsAll(),
 	}
+	action.forsaken = forsaken(r, action.inherit)
 	if img := d.have.image(s.Config.Image); img != nil {
 		action.imageID = img.ID
 	}
@@ -283,8 +290,12 @@ func (d *differ) stopOthers(r *replica, needs ...*node) []*node {
 func (d *differ) settle(p *servicePlan, r *replica, passed []*node) {
 	var removed []*node
 	for _, c := range r.others {
-		removed = append(removed, d.remove(c, d.stops[c.ID], "replaced", passed...))
-		d.dropVolumes(c, r)
+		removal := d.remove(c, d.stops[c.ID], "replaced", passed...)
+		change(removal, func(a removeContainer) removeContainer {
+			a.volumes = true
+			return a
+		})
+		removed = append(removed, removal)
 	}
 	name := d.want.ContainerName(p.spec, r.number)
 	if r.ref.name == name {
@@ -324,7 +335,7 @@ func (d *differ) stop(c *Container, why string, needs ...*node) *node {
 
 // remove adds the removal of an observed container.
 func (d *differ) remove(c *Container, stop *node, why string, needs ...*node) *node {
-	removal := d.add(removeContainer{subject{c.ref(), c.Service}}, why, append(needs, stop)...)
+	removal := d.add(removeContainer{subject: subject{c.ref(), c.Service}}, why, append(needs, stop)...)
 	d.removals[c.ID] = removal
 	return removal
 }

@@ -353,8 +353,8 @@ warning: container shop-old-1 is an orphan: the recipe has no service "old"; --r
 2 start container shop-db-1.db-spec (environment.LEVEL changed) needs 0 1
 3 await container shop-db-1.db-spec (before the old one goes) needs 2
 4 remove container shop-db-1 (replaced) needs 1 3
-5 remove volume ` + strings.Repeat("cd", 32) + ` (anonymous, used by nobody any more) needs 4
-6 rename container shop-db-1.db-spec (takes the old one's place) needs 4
+5 rename container shop-db-1.db-spec (takes the old one's place) needs 4
+6 remove volume ` + strings.Repeat("cd", 32) + ` (anonymous, used by nobody any more) needs 4
 `},
 		"pulls every missing image before anything that runs is stopped": {
 			want: shop(service("db"), service("web", func(s *compose.Service) { s.Config.Image = "app:2" })),

@@ -130,7 +130,7 @@ func (d *differ) planInit(p *servicePlan, r *replica, i int, urgent bool, open g
 	}
 	started := d.add(startContainer{subject: c}, why, steps...)
 	completed := d.add(awaitContainer{subject: c, gate: gateCompleted}, why, started)
-	removed := d.add(removeContainer{c}, why, completed)
+	removed := d.add(removeContainer{subject: c}, why, completed)
 	for _, n := range append(steps, started, completed, removed) {
 		n.urgent = urgent
 	}

@@ -89,6 +89,9 @@ func (a createContainer) labels(r *run, parents map[string]string) map[string]st
 	if a.init != nil {
 		labels[compose.LabelOneOff], labels[labelInit] = "True", strconv.Itoa(a.init.place)
 	}
+	if len(a.forsaken) > 0 {
+		labels[labelForsaken] = strings.Join(a.forsaken, ",")
+	}
 	if len(a.spec.PreStop) > 0 {
 		hooks, _ := json.Marshal(a.spec.PreStop) // plain data always marshals
 		labels[compose.LabelPreStop] = string(hooks)
