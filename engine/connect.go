@@ -17,8 +17,8 @@ const (
 	defaultFinishWithin = 2 * time.Minute
 	defaultSteadyFor    = time.Second
 	defaultReconnect    = time.Minute
-	// Beyond eight calls at a time dockerd gains nothing on small machines, and removals get slower.
-	defaultParallel = 8
+	// On two cores dockerd gains nothing from more calls at a time, and removals get slower.
+	defaultParallel = 12
 )
 
 // Connect reaches the Engine and negotiates the API version. An Engine that does not answer is an *UnreachableError,

@@ -32,7 +32,7 @@ type Options struct {
 	// SteadyFor is how long a replacement without a healthcheck must run before the old container goes; most of what is
 	// broken by an update dies at once. 0 means 1 second.
 	SteadyFor time.Duration
-	// Parallel is how many Engine calls that change something run at once; 0 means 8.
+	// Parallel is how many Engine calls that change something run at once; 0 means 12.
 	Parallel int
 }
 

@@ -13,7 +13,7 @@ import (
 )
 
 // bareConcurrency is what galley and docker-compose do at a time, too.
-const bareConcurrency = 8
+const bareConcurrency = 12
 
 // bareUp does the least that brings up the services of one of the bench's recipes: it makes the network, and creates and
 // starts a container a service. It reads nothing, waits for nothing, compares nothing.
