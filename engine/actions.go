@@ -102,7 +102,7 @@ type stopContainer struct {
 func (stopContainer) Verb() Verb { return VerbStop }
 
 func (a stopContainer) do(ctx context.Context, r *run) error {
-	ctx, cancel := r.bounded(ctx, graceOf(a.timeout))
+	ctx, cancel := r.stopping(ctx, r.id(a.ref), a.timeout)
 	defer cancel()
 	if a.unpause {
 		if err := r.api.ContainerUnpause(ctx, r.id(a.ref)); err != nil && !errdefs.IsConflict(err) {
@@ -121,7 +121,7 @@ type restartContainer struct {
 func (restartContainer) Verb() Verb { return VerbRestart }
 
 func (a restartContainer) do(ctx context.Context, r *run) error {
-	ctx, cancel := r.bounded(ctx, graceOf(a.timeout))
+	ctx, cancel := r.stopping(ctx, r.id(a.ref), a.timeout)
 	defer cancel()
 	return r.explain(ctx, r.api.ContainerRestart(ctx, r.id(a.ref), container.StopOptions{Timeout: a.timeout}))
 }
@@ -214,16 +214,33 @@ func gone(err error) error {
 	return err
 }
 
-// graceOf is how long a stop may take by the seconds given; -1 is for ever, nil the container's own.
-func graceOf(seconds *int) time.Duration {
-	switch {
-	case seconds == nil:
-		return maxGrace
-	case *seconds < 0:
-		return 365 * 24 * time.Hour
+// stopping limits a stop. How long that may take by a container's own grace period is asked only of one that takes long.
+func (r *run) stopping(ctx context.Context, id string, timeout *int) (context.Context, context.CancelFunc) {
+	if timeout != nil {
+		return r.bounded(ctx, grace(*timeout))
 	}
-	return time.Duration(*seconds) * time.Second
+	ctx, cancel := context.WithCancel(ctx)
+	timer := time.AfterFunc(r.opts.FinishWithin, func() {
+		own := defaultGrace
+		if c, err := r.inspect(ctx, id); err == nil && c.Config != nil && c.Config.StopTimeout != nil {
+			own = grace(*c.Config.StopTimeout)
+		}
+		select {
+		case <-time.After(own):
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() { timer.Stop(); cancel() }
 }
 
-// maxGrace bounds the wait for a stop whose grace period is known to the Engine alone.
-const maxGrace = time.Hour
+// defaultGrace is the Engine's.
+const defaultGrace = 10 * time.Second
+
+// grace is how long a stop may take by the seconds given; -1 is for ever.
+func grace(seconds int) time.Duration {
+	if seconds < 0 {
+		return 365 * 24 * time.Hour
+	}
+	return time.Duration(seconds) * time.Second
+}

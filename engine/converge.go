@@ -98,7 +98,7 @@ func is[E error](err error) bool {
 
 // rollBack puts the services whose update failed back to what ran before, and returns the failure.
 func (e *Engine) rollBack(ctx context.Context, want *compose.Project, plan *Plan, outcomes []outcome, failure error, opts DiffOptions) error {
-	broken := plan.broken(outcomes)
+	broken := plan.broken(want, outcomes)
 	maps.DeleteFunc(broken, func(service string, _ map[string]bool) bool {
 		s := want.Service(service)
 		return s == nil || s.Update.OnFailure == compose.FailurePause || s.Update.OnFailure == compose.FailureContinue
@@ -113,28 +113,57 @@ func (e *Engine) rollBack(ctx context.Context, want *compose.Project, plan *Plan
 	}
 }
 
-// broken are the containers to go back to, by service and id, of the services whose replacement did not come to its end.
-func (p *Plan) broken(outcomes []outcome) map[string]map[string]bool {
-	broken := map[string]map[string]bool{}
+// broken are the containers to go back to, by service and id, of the services whose replacement did not come to its end,
+// and of those that share namespaces or volumes with them. One that has passed and was merely not cleared up after is as
+// wanted: the next plan does that.
+func (p *Plan) broken(want *compose.Project, outcomes []outcome) map[string]map[string]bool {
+	var names []string
 	for i, step := range p.Steps {
-		service := step.Action.Target().Service
-		if outcomes[i].kind == Done || p.old[service] == nil {
+		switch step.Action.(type) {
+		case removeContainer, renameContainer:
 			continue
 		}
-		broken[service] = map[string]bool{}
-		for _, c := range p.old[service] {
-			broken[service][c.ID] = true
+		if service := step.Action.Target().Service; outcomes[i].kind != Done && p.old[service] != nil {
+			names = append(names, service)
 		}
+	}
+	broken := map[string]map[string]bool{}
+	for i := 0; i < len(names); i++ {
+		if broken[names[i]] != nil || p.old[names[i]] == nil {
+			continue
+		}
+		broken[names[i]] = map[string]bool{}
+		for _, c := range p.old[names[i]] {
+			broken[names[i]][c.ID] = true
+		}
+		if s := want.Service(names[i]); s != nil {
+			names = append(names, s.Parents()...)
+		}
+		names = append(names, withChildren(want, []string{names[i]})...)
 	}
 	return broken
 }
 
-// restore puts services back by an ordinary plan in which the old containers are the wanted ones.
+// restore puts services back by an ordinary plan in which the old containers are the wanted ones. Like any plan it is made
+// anew when the Engine goes away.
 func (e *Engine) restore(ctx context.Context, want *compose.Project, broken map[string]map[string]bool, opts DiffOptions) error {
 	have, err := e.State(ctx, want.Name)
-	if err != nil {
-		return err
+	for attempt := 1; ; attempt++ {
+		if err == nil {
+			err = e.restoreFrom(ctx, want, have, broken, opts)
+		}
+		if err == nil {
+			return nil
+		}
+		again, ok := e.readAgain(ctx, want.Name, attempt, err)
+		if !ok {
+			return err
+		}
+		have, err = again, nil
 	}
+}
+
+func (e *Engine) restoreFrom(ctx context.Context, want *compose.Project, have *State, broken map[string]map[string]bool, opts DiffOptions) error {
 	plan, err := Diff(want, have, DiffOptions{
 		Services:    withChildren(want, slices.Sorted(maps.Keys(broken))),
 		NoDeps:      true,

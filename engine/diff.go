@@ -133,6 +133,11 @@ func (d *differ) up() {
 		d.planService(d.services[s.Name])
 	}
 	for _, s := range chosen {
+		if p := d.services[s.Name]; len(d.children(p)) > 0 {
+			d.settleService(p)
+		}
+	}
+	for _, s := range chosen {
 		d.dropVolumes(d.services[s.Name])
 	}
 	d.planOrphanNetworks()

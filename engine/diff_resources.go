@@ -42,10 +42,10 @@ func attaches(s *compose.Service, name string) bool {
 		slices.ContainsFunc(s.PreStart, func(init compose.Init) bool { return slices.ContainsFunc(init.Endpoints, on) })
 }
 
-// networkChanged compares by hash. What docker compose made has none: it is kept as long as nothing speaks against it.
+// networkChanged compares by hash; what is put back does well with the network as it is. What docker compose made has none: it is kept as long as nothing speaks against it.
 func (d *differ) networkChanged(want *compose.Network, have network.Summary) bool {
-	if hash := have.Labels[compose.LabelHash]; hash != "" {
-		return hash != want.Hash
+	if hash := have.Labels[compose.LabelHash]; hash != "" || d.opts.restore != nil {
+		return hash != want.Hash && d.opts.restore == nil
 	}
 	driver := want.Create.Driver
 	return driver != "" && driver != have.Driver || want.Create.Internal != have.Internal

@@ -15,26 +15,46 @@ import (
 )
 
 // planService lays down the steps for the replicas of a service, and removes those that are too many. What is replaced
-// goes only when all replicas have passed their gates: until then the whole service can be put back.
+// goes only when all replicas have passed their gates ([differ.settleService]): until then the whole service can be put back.
 func (d *differ) planService(p *servicePlan) {
 	for _, c := range p.surplus {
 		d.remove(c, d.stop(c, "too many replicas"), "too many replicas")
 	}
 	d.clearInits(p)
 	turns := d.turns(p)
-	var passed []*node
 	for _, r := range p.replicas {
 		r.passed = d.planReplica(p, r, turns.next(r))
 		turns.took(r)
-		passed = append(passed, r.passed...)
+	}
+	if len(d.children(p)) == 0 {
+		d.settleService(p)
+	}
+	d.planRestart(p)
+}
+
+// children are the planned services that share namespaces or volumes with one.
+func (d *differ) children(p *servicePlan) []string {
+	return slices.DeleteFunc(withChildren(d.want, []string{p.spec.Name})[1:], func(name string) bool {
+		return d.services[name] == nil
+	})
+}
+
+// settleService clears up once the whole service has passed, with all that share with it: what they are put back to if they
+// fail needs the old one.
+func (d *differ) settleService(p *servicePlan) {
+	children := d.children(p)
+	var passed []*node
+	for _, name := range append(children, p.spec.Name) {
+		for _, r := range d.services[name].replicas {
+			passed = append(passed, r.passed...)
+		}
 	}
 	for _, r := range p.replicas {
-		if p.update.OnFailure == compose.FailureContinue {
+		if p.update.OnFailure == compose.FailureContinue && len(children) == 0 {
 			passed = r.passed
 		}
 		d.settle(p, r, passed)
 	}
-	d.planRestart(p)
 }
 
 // planReplica returns what must have passed before what stands in the replica's place is removed.
@@ -82,8 +102,11 @@ func (d *differ) pass(p *servicePlan, r *replica, then func(passed *node) []*nod
 
 // rememberOld notes what a replica is put back to if its update fails.
 func (d *differ) rememberOld(p *servicePlan, r *replica) {
-	if len(r.others) > 0 {
+	switch {
+	case len(r.others) > 0:
 		d.old[p.spec.Name] = append(d.old[p.spec.Name], ranBefore(r.others))
+	case r.keep != nil && r.keep.Running(): // it is stopped for its network
+		d.old[p.spec.Name] = append(d.old[p.spec.Name], r.keep)
 	}
 }
 
@@ -110,6 +133,10 @@ func (d *differ) planKeep(p *servicePlan, r *replica, turn gates) []*node {
 		if r.keep.Phase == container.StatePaused {
 			d.warn("container %s is paused and was left so", r.keep.Name)
 		}
+		if d.unproven(p, r) {
+			d.rememberOld(p, r)
+			return d.pass(p, r, func(passed *node) []*node { return d.stopOthers(r, append(ready, passed)...) })
+		}
 		return append(ready, d.stopOthers(r)...)
 	}
 	d.rememberOld(p, r)
@@ -121,6 +148,13 @@ func (d *differ) planKeep(p *servicePlan, r *replica, turn gates) []*node {
 	}
 	d.start(p, r, d.whyStart(r.keep), open, stops, ready...)
 	return d.pass(p, r, nil)
+}
+
+// unproven tells whether a replica's container is a replacement that was cut short between its start and its gate: it
+// still has its passing name, and the one before it is there.
+func (d *differ) unproven(p *servicePlan, r *replica) bool {
+	return d.opts.restore == nil && !d.opts.NoStart && len(r.others) > 0 && ranBefore(r.others).Phase != container.StateCreated &&
+		r.keep.Phase == container.StateRunning && r.keep.Name != d.want.ContainerName(p.spec, r.number)
 }
 
 // after lets nodes wait for others to have ended.

@@ -185,8 +185,9 @@ warning: service web can't be started first, since it publishes a fixed host por
 			want: shop(service("web")),
 			have: observed(ran("web", outdatedSpec, exited(0)), ran("web", named("new-id", "shop-web-1.web-spec"))),
 			plan: `
-0 remove container shop-web-1 (replaced)
-1 rename container shop-web-1.web-spec (takes the old one's place) needs 0
+0 await container shop-web-1.web-spec (before the old one goes)
+1 remove container shop-web-1 (replaced) needs 0
+2 rename container shop-web-1.web-spec (takes the old one's place) needs 1
 `},
 		"goes on where a crash left a replacement that was not started": {
 			want: shop(service("web")),
@@ -297,14 +298,14 @@ warning: container shop-old-1 is an orphan: the recipe has no service "old"; --r
 1 stop container shop-app-1 (replaced) needs 0
 2 start container shop-app-1.app-spec (environment.LEVEL changed) needs 0 1
 3 await container shop-app-1.app-spec (before the old one goes) needs 2
-4 remove container shop-app-1 (replaced) needs 1 3
-5 rename container shop-app-1.app-spec (takes the old one's place) needs 4
-6 create container shop-side-1.side-spe (service app, which it shares with, is replaced) needs 0
-7 stop container shop-side-1 (replaced) needs 2 6
-8 start container shop-side-1.side-spe (service app, which it shares with, is replaced) needs 2 6 7
-9 await container shop-side-1.side-spe (before the old one goes) needs 8
-10 remove container shop-side-1 (replaced) needs 7 9
-11 rename container shop-side-1.side-spe (takes the old one's place) needs 10
+4 create container shop-side-1.side-spe (service app, which it shares with, is replaced) needs 0
+5 stop container shop-side-1 (replaced) needs 2 4
+6 start container shop-side-1.side-spe (service app, which it shares with, is replaced) needs 2 4 5
+7 await container shop-side-1.side-spe (before the old one goes) needs 6
+8 remove container shop-side-1 (replaced) needs 5 7
+9 rename container shop-side-1.side-spe (takes the old one's place) needs 8
+10 remove container shop-app-1 (replaced) needs 1 3 7
+11 rename container shop-app-1.app-spec (takes the old one's place) needs 10
 `},
 		"restarts a dependent that asks for it": {
 			want: shop(service("db"), service("web", needs("db"), func(s *compose.Service) { s.Needs[0].Restart = true })),

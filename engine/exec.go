@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 
+	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/pkg/stdcopy"
 )
@@ -21,13 +22,15 @@ type execResult struct {
 // Engine has no call to end it.
 func (r *run) exec(ctx context.Context, id string, options container.ExecOptions) (execResult, error) {
 	options.AttachStdout, options.AttachStderr = true, true
-	created, err := r.api.ContainerExecCreate(ctx, id, options)
+	brief, cancel := r.bounded(ctx, 0)
+	defer cancel()
+	created, err := r.api.ContainerExecCreate(brief, id, options)
 	if err != nil {
-		return execResult{}, err
+		return execResult{}, r.explain(brief, err)
 	}
-	stream, err := r.api.ContainerExecAttach(ctx, created.ID, container.ExecAttachOptions{Tty: options.Tty})
+	stream, err := r.attach(brief, created.ID, options.Tty)
 	if err != nil {
-		return execResult{}, err
+		return execResult{}, r.explain(brief, err)
 	}
 	defer stream.Close()
 	closeOnEnd := context.AfterFunc(ctx, stream.Close)
@@ -36,11 +39,39 @@ func (r *run) exec(ctx context.Context, id string, options container.ExecOptions
 	if _, err := stdcopy.StdCopy(&output, &output, stream.Reader); err != nil && !errors.Is(err, io.EOF) {
 		return execResult{}, errors.Join(ctx.Err(), err)
 	}
-	ended, err := r.api.ContainerExecInspect(ctx, created.ID)
+	brief, cancel = context.WithTimeout(ctx, r.opts.AnswerWithin)
+	defer cancel()
+	ended, err := r.api.ContainerExecInspect(brief, created.ID)
 	if err != nil {
-		return execResult{}, err
+		return execResult{}, r.explain(brief, err)
 	}
 	return execResult{code: ended.ExitCode, output: output.String()}, nil
+}
+
+// attach starts a command and returns its output. The client that waits for the answer to this call does not heed ctx, and
+// tells a connection that broke from no other error.
+func (r *run) attach(ctx context.Context, execID string, tty bool) (types.HijackedResponse, error) {
+	type answer struct {
+		stream types.HijackedResponse
+		err    error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		stream, err := r.api.ContainerExecAttach(ctx, execID, container.ExecAttachOptions{Tty: tty})
+		if err == nil && ctx.Err() != nil {
+			stream.Close() // nobody waits any more
+		}
+		answered <- answer{stream, err}
+	}()
+	select {
+	case a := <-answered:
+		if errors.Is(a.err, io.EOF) || errors.Is(a.err, io.ErrUnexpectedEOF) {
+			a.err = &UnreachableError{Host: r.Host, Err: a.err}
+		}
+		return a.stream, a.err
+	case <-ctx.Done():
+		return types.HijackedResponse{}, ctx.Err()
+	}
 }
 
 // tail keeps the last part of what is written to it.

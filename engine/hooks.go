@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/docker/docker/api/types/container"
 
@@ -25,7 +26,7 @@ type runHook struct {
 func (runHook) Verb() Verb { return VerbRun }
 
 func (a runHook) do(ctx context.Context, r *run) error {
-	ctx, cancel := r.bounded(ctx, maxGrace)
+	ctx, cancel := r.bounded(ctx, longestHook)
 	defer cancel()
 	result, err := r.exec(ctx, r.id(a.ref), container.ExecOptions{
 		Cmd:        a.hook.Command,
@@ -42,6 +43,9 @@ func (a runHook) do(ctx context.Context, r *run) error {
 	}
 	return nil
 }
+
+// longestHook bounds a hook; the recipe has no word for it.
+const longestHook = time.Hour
 
 // hookError says that a hook failed.
 type hookError struct {

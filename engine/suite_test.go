@@ -112,9 +112,11 @@ func (s *suite) cleanUp(t *testing.T) {
 // svc is a service that sleeps until it is stopped.
 func svc(name string, change ...func(*compose.Service)) *compose.Service {
 	s := &compose.Service{Name: name, Replicas: 1, Config: container.Config{
-		Image: "busybox:latest",
-		Cmd:   []string{"sleep", "infinity"},
+		Image:       "busybox:latest",
+		Cmd:         []string{"sleep", "infinity"},
+		StopTimeout: new(int),
 	}}
+	*s.Config.StopTimeout = 1
 	s.Host.Init = new(bool)
 	*s.Host.Init = true // so that sleep heeds SIGTERM
 	for _, c := range change {

@@ -73,7 +73,7 @@ func upgrades() map[string]upgrade {
 		"the new one is started first":             {from: recipes{updatedBy("1", compose.Update{StartFirst: true})}, to: updatedBy("2", compose.Update{StartFirst: true})},
 		"one replica at a time":                    {from: recipes{updatedBy("1", compose.Update{Parallelism: 1})}, to: updatedBy("2", compose.Update{Parallelism: 1})},
 		"hooks run around a replacement":           {from: recipes{hooked("1")}, to: hooked("2")},
-		"an update that fails is put back":         {from: recipes{anonymousOf("1")}, to: failing, then: anonymousOf("2")},
+		"an update that fails is put back":         {from: recipes{anonymousOf("1")}, to: failing, then: mended},
 		"down with volumes":                        {from: recipes{chainOf("1")}, to: nothing, down: &engine.Down{Volumes: true}},
 	}
 }
@@ -81,7 +81,7 @@ func upgrades() map[string]upgrade {
 func chainOf(level string) func(*suite) *compose.Project {
 	return func(s *suite) *compose.Project {
 		p := s.recipe(
-			svc("db", env("LEVEL="+level), checked("true"), joins("default"), binds(s.project+"_data:/data")),
+			svc("db", env("LEVEL="+level), ready("true"), joins("default"), binds(s.project+"_data:/data")),
 			svc("migrate", runs("true"), env("LEVEL="+level), joins("default"), waits("db", compose.Healthy)),
 			svc("web", env("LEVEL="+level), joins("default"), waits("migrate", compose.Completed)),
 		)
@@ -133,9 +133,12 @@ func withoutAnonymous(s *suite) *compose.Project {
 	return s.recipe(svc("db", func(s *compose.Service) { s.Host.Tmpfs = map[string]string{"/data": ""} }))
 }
 
-// failing replaces the service of [anonymousOf] by one that does not stay up, with a further anonymous volume.
-func failing(s *suite) *compose.Project {
-	return s.recipe(svc("db", sh("exit 3"), func(s *compose.Service) { s.Config.Volumes = map[string]struct{}{"/data": {}, "/more": {}} }))
+// failing replaces the service of [anonymousOf] by one that gets unhealthy, with a further anonymous volume; mended does well.
+func failing(s *suite) *compose.Project { return probedBy(s, "false") }
+func mended(s *suite) *compose.Project  { return probedBy(s, "true") }
+
+func probedBy(s *suite, test string) *compose.Project {
+	return s.recipe(svc("db", ready(test), func(s *compose.Service) { s.Config.Volumes = map[string]struct{}{"/data": {}, "/more": {}} }))
 }
 
 func updatedBy(level string, how compose.Update) func(*suite) *compose.Project {
@@ -155,6 +158,14 @@ func hooked(level string) func(*suite) *compose.Project {
 }
 
 func nothing(s *suite) *compose.Project { return &compose.Project{Name: s.project} }
+
+// ready is a healthcheck whose timeout does not depend on how fast the Engine's time runs.
+func ready(test string) func(*compose.Service) {
+	return func(s *compose.Service) {
+		checked(test)(s)
+		s.Config.Healthcheck.Timeout = time.Hour
+	}
+}
 
 func binds(entries ...string) func(*compose.Service) {
 	return func(s *compose.Service) { s.Host.Binds = entries }

@@ -1,0 +1,164 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"galley/compose"
+	"galley/engine"
+	"galley/engine/enginetest"
+)
+
+// faults are the ways in which one call goes wrong.
+func faults() map[string]enginetest.Fault {
+	return map[string]enginetest.Fault{
+		"refused":                {Status: http.StatusInternalServerError, Message: "injected"},
+		"dropped":                {Drop: true},
+		"done, but dropped":      {After: true, Drop: true},
+		"done, but refused":      {After: true, Status: http.StatusInternalServerError, Message: "injected"},
+		"hanging":                {Hang: true},
+		"done, but hanging":      {After: true, Hang: true},
+		"refused as unavailable": {Status: http.StatusServiceUnavailable, Message: "injected"},
+	}
+}
+
+func TestAnUpdateSurvivesAFaultAtEachCall(t *testing.T) {
+	for _, name := range slices.Sorted(maps.Keys(upgrades())) {
+		for _, fault := range slices.Sorted(maps.Keys(faults())) {
+			t.Run(name+"/"+fault, func(t *testing.T) {
+				t.Parallel()
+				disturbEverywhere(t, upgrades()[name], faults()[fault])
+			})
+		}
+	}
+}
+
+// disturbance lets one call go wrong, and holds at each call that no service lost its last container.
+type disturbance struct {
+	memory *enginetest.Engine
+	fault  enginetest.Fault
+	always []string // services that must have a container
+
+	mu     sync.Mutex
+	rest   int // calls until the fault
+	struck *enginetest.Call
+	lost   map[string]bool
+}
+
+func (d *disturbance) intercept(c enginetest.Call) *enginetest.Fault {
+	snapshot := d.memory.Snapshot()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, service := range d.always {
+		if !hasContainer(snapshot, service) {
+			d.lost[service+" at "+c.Method+" "+c.Path] = true
+		}
+	}
+	d.rest--
+	if d.rest != 0 {
+		return nil
+	}
+	d.struck = &c
+	return &d.fault
+}
+
+func (d *disturbance) result() (struck *enginetest.Call, lost []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.struck, slices.Sorted(maps.Keys(d.lost))
+}
+
+func hasContainer(snapshot enginetest.Snapshot, service string) bool {
+	for _, c := range snapshot.Containers {
+		if c.Labels[compose.LabelService] == service && c.Labels[compose.LabelOneOff] == "False" {
+			return true
+		}
+	}
+	return false
+}
+
+func disturbEverywhere(t *testing.T, u upgrade, fault enginetest.Fault) {
+	memory, s := inMemory(t, "1.41")
+	ending := u.ending(t, s)
+	opts := quick(memory.Host())
+	opts.AnswerWithin, opts.FinishWithin = 400*time.Millisecond, 400*time.Millisecond
+	disturbed := *s
+	disturbed.engine = connect(t, opts)
+	for nth := 1; !t.Failed(); nth++ {
+		memory.Reset()
+		memory.AddImage(enginetest.Image{Ref: "busybox:latest"})
+		u.prepare(t, s)
+		d := &disturbance{memory: memory, fault: fault, always: u.same(s), rest: nth, lost: map[string]bool{}}
+		memory.Intercept(d.intercept)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		err := disturbed.converge(ctx, u.to(s), u.options())
+		hung := ctx.Err() != nil
+		cancel()
+		memory.Intercept(nil)
+		struck, lost := d.result()
+		if struck == nil {
+			return // all calls have had their turn
+		}
+		if hung {
+			t.Error("converge did not return")
+		}
+		u.judge(t, s, err)
+		for _, what := range lost {
+			t.Errorf("there was no container of %s", what)
+		}
+		if diff := cmp.Diff(ending, u.finish(t, s)); diff != "" {
+			t.Errorf("the next up ends elsewhere (-undisturbed +now):\n%s", diff)
+		}
+		if leaked := s.anonymousVolumes(t.Context(), t, true); len(leaked) > 0 {
+			t.Errorf("%d anonymous volumes leaked", len(leaked))
+		}
+		if t.Failed() {
+			t.Logf("the fault was at call %d, %s %s; converge said: %v; the calls were:\n%s", nth, struck.Method, struck.Path, err, changing(memory.Calls()))
+		}
+	}
+}
+
+// judge holds that what converge says is sensible, and that a fault that struck once left no service without a running
+// container that had one before.
+func (u upgrade) judge(t *testing.T, s *suite, err error) {
+	t.Helper()
+	if err != nil && !sensible(err) {
+		t.Errorf("the error does not say what went wrong: %q (%T)", err, err)
+	}
+	if back := (*engine.RolledBackError)(nil); errors.As(err, &back) && u.then != nil && back.Restore != nil {
+		return // the fault struck when the service was put back: two failures at once leave it down, and say so
+	}
+	running := map[string]bool{}
+	for _, c := range s.state(t).Containers {
+		running[c.Service] = running[c.Service] || c.Running()
+	}
+	for _, service := range u.same(s) {
+		if !running[service] {
+			t.Errorf("service %s was left without a running container", service)
+		}
+	}
+}
+
+// sensible tells whether an error says that the Engine was away, or what the Engine said, or what became of a service.
+func sensible(err error) bool {
+	var unreachable *engine.UnreachableError
+	var unhealthy *engine.UnhealthyError
+	var step *engine.StepError
+	switch {
+	case errors.As(err, &unreachable), errors.As(err, &unhealthy):
+		return true
+	case errors.As(err, &step):
+		// Of a refused upgrade, the Engine's client keeps only the status.
+		return strings.Contains(err.Error(), "injected") || strings.Contains(err.Error(), "received 50")
+	}
+	return strings.Contains(err.Error(), "listing ") && strings.Contains(err.Error(), "injected")
+}
