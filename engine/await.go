@@ -59,7 +59,7 @@ func (a awaitContainer) do(ctx context.Context, r *run) error {
 		}
 		passed, state := a.judge(c, err)
 		if state != "" {
-			return a.unhealthy(state)
+			return a.blame(r, absence, state)
 		}
 		rest := a.unsteady(c, r.opts.SteadyFor)
 		if passed && rest <= 0 {
@@ -88,6 +88,16 @@ func (a awaitContainer) do(ctx context.Context, r *run) error {
 			return errLeft
 		}
 	}
+}
+
+// blame tells why a gate will not be passed. Of a container that ended while the Engine was away, it is not known whether it
+// did so by itself: a daemon that is started again finds its containers dead.
+func (a awaitContainer) blame(r *run, absence absence, state string) error {
+	err := a.unhealthy(state)
+	if absence.noted || r.watch.broke() {
+		return &UnreachableError{Host: r.Host, Err: fmt.Errorf("it went away for a moment: %w", err)}
+	}
+	return err
 }
 
 // rest is the pause between one group of replicas and the next.
@@ -132,6 +142,7 @@ type absence struct {
 	within time.Duration
 	since  time.Time // zero: it told
 	pause  time.Duration
+	noted  bool // it was away at least once
 }
 
 func (a *absence) note(err error) {
@@ -139,7 +150,7 @@ func (a *absence) note(err error) {
 	case err == nil || errdefs.IsNotFound(err):
 		a.since, a.pause = time.Time{}, 0
 	case a.since.IsZero():
-		a.since, a.pause = time.Now(), minPause
+		a.since, a.pause, a.noted = time.Now(), minPause, true
 	default:
 		a.pause = min(2*a.pause, maxPause)
 	}

@@ -1,11 +1,20 @@
 package engine_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"log"
 	"maps"
+	"net"
 	"net/http"
+	"net/http/httputil"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +23,7 @@ import (
 
 	"galley/engine"
 	"galley/engine/enginetest"
+	"galley/engine/enginetest/dockerd"
 )
 
 // inMemory is an Engine of the test's own, with a suite on it.
@@ -114,4 +124,201 @@ func changing(calls []enginetest.Call) (text string) {
 		}
 	}
 	return text
+}
+
+// crashing and its companions tell the test binary that it is to be the program that crashes.
+const (
+	crashing   = "GALLEY_TEST_CRASHING_UPGRADE"
+	crashHost  = "GALLEY_TEST_CRASHING_HOST"
+	crashInto  = "GALLEY_TEST_CRASHING_PROJECT"
+	crashRange = "GALLEY_TEST_CRASHING_SUBNET"
+)
+
+// TestMain lets the crash test run this very program: an upgrade in a process of its own, to be killed.
+func TestMain(m *testing.M) {
+	name := os.Getenv(crashing)
+	if name == "" {
+		os.Exit(m.Run())
+	}
+	if err := upgradeHere(upgrades()[name]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func upgradeHere(u upgrade) error {
+	e, err := engine.Connect(context.Background(), quick(os.Getenv(crashHost)))
+	if err != nil {
+		return err
+	}
+	s := &suite{project: os.Getenv(crashInto), subnet: os.Getenv(crashRange), engine: e}
+	return s.converge(context.Background(), u.to(s), u.options())
+}
+
+// crashed are the upgrades that are crashed on a real Engine; all are cut in memory.
+func crashed() []string {
+	return []string{
+		"a short chain with gates changes",
+		"a service with dependents is replaced",
+		"scaled down with an orphan",
+		"a network is redefined",
+		"a volume carried over before is given up",
+	}
+}
+
+// TestTheNextUpFinishesWhatAKilledOneBegan kills galley's process after each single call of an update.
+func TestTheNextUpFinishesWhatAKilledOneBegan(t *testing.T) {
+	if testing.Short() {
+		t.Skip("kills and repeats some eighty updates on a real engine")
+	}
+	host := dockerd.ForTest(t).Host()
+	all := newSuite(t, host, "killed", "")
+	before := all.anonymousVolumes(t.Context(), t, true)
+	t.Run("upgrades", func(t *testing.T) {
+		for i, name := range crashed() {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				s := newSuite(t, host, fmt.Sprintf("killed%d", i), fmt.Sprintf("10.233.%d.0/24", i))
+				s.engine.Close()
+				s.engine = connect(t, quick(host))
+				killEverywhere(t, s, name)
+			})
+		}
+	})
+	for _, v := range all.anonymousVolumes(t.Context(), t, true) {
+		if !slices.Contains(before, v) {
+			t.Errorf("the anonymous volume %s leaked", v)
+		}
+	}
+}
+
+func killEverywhere(t *testing.T, s *suite, name string) {
+	u := upgrades()[name]
+	ending := u.ending(t, s)
+	for n, more := 1, true; more && !t.Failed(); n++ {
+		s.clear(t)
+		u.prepare(t, s)
+		more = killedAfter(t, s, name, n)
+		if diff := cmp.Diff(ending, u.finish(t, s)); diff != "" {
+			t.Errorf("killed after %d calls, the next up ends elsewhere (-undisturbed +now):\n%s", n, diff)
+		}
+	}
+	s.clear(t)
+}
+
+// clear removes the project with the anonymous volumes that its containers mount.
+func (s *suite) clear(t *testing.T) {
+	t.Helper()
+	var mounted []string
+	for _, c := range s.state(t).Containers {
+		for _, m := range c.Summary.Mounts {
+			if madeUp.MatchString(m.Name) {
+				mounted = append(mounted, m.Name)
+			}
+		}
+	}
+	s.cleanUp(t)
+	for _, name := range mounted {
+		// Gone with its container, if it was made for that.
+		if err := s.docker.VolumeRemove(t.Context(), name, true); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// killedAfter runs the upgrade in a process of its own and kills that once n of its calls that change something were
+// answered. It returns false if the process came to its end before.
+func killedAfter(t *testing.T, s *suite, name string, n int) bool {
+	t.Helper()
+	guard := &guard{left: n, killed: make(chan struct{})}
+	guard.ReverseProxy = httputil.ReverseProxy{
+		Rewrite:       func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = "http", "engine" },
+		Transport:     &http.Transport{DialContext: dialing(s.host)},
+		FlushInterval: -1,
+		ErrorLog:      log.New(io.Discard, "", 0), // the killed process breaks its connections
+	}
+	dir, err := os.MkdirTemp("", "guard") // the test's own directory would make a path too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	listener, err := net.Listen("unix", filepath.Join(dir, "sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: guard}
+	go server.Serve(listener)
+	defer server.Close()
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), crashing+"="+name, crashHost+"=unix://"+listener.Addr().String(), crashInto+"="+s.project, crashRange+"="+s.subnet)
+	var said bytes.Buffer
+	child.Stderr = &said
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- child.Wait() }()
+	select {
+	case <-guard.killed:
+		if err := child.Process.Kill(); err != nil {
+			t.Error(err)
+		}
+		<-ended
+		guard.restarts.Wait()
+		return true
+	case err := <-ended:
+		if err != nil {
+			t.Errorf("the upgrade failed by itself: %v: %s", err, &said)
+		}
+		return false
+	}
+}
+
+func dialing(host string) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", strings.TrimPrefix(host, "unix://"))
+	}
+}
+
+// guard passes calls on to the Engine until it has answered enough of those that change something. From then on nothing
+// gets through: the process that makes them is to be killed.
+type guard struct {
+	httputil.ReverseProxy
+	killed chan struct{}
+
+	// restarts are those under way: the Engine carries a restart to its end though nobody waits for it, and a container that
+	// has not been stopped yet looks as if it had been restarted already.
+	restarts sync.WaitGroup
+
+	mu   sync.Mutex
+	left int
+}
+
+func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g.mu.Lock()
+	dead := g.left == 0
+	restart := !dead && strings.HasSuffix(r.URL.Path, "/restart")
+	if restart {
+		g.restarts.Add(1)
+	}
+	g.mu.Unlock()
+	switch {
+	case dead:
+		<-r.Context().Done()
+		return
+	case restart:
+		defer g.restarts.Done()
+		ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+		defer cancel()
+		r = r.WithContext(ctx)
+	}
+	g.ReverseProxy.ServeHTTP(w, r)
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.left--; g.left == 0 {
+		close(g.killed)
+	}
 }

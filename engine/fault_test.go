@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"galley/compose"
 	"galley/engine"
 	"galley/engine/enginetest"
+	"galley/engine/enginetest/dockerd"
 )
 
 // faults are the ways in which one call goes wrong.
@@ -161,4 +163,152 @@ func sensible(err error) bool {
 		return strings.Contains(err.Error(), "injected") || strings.Contains(err.Error(), "received 50")
 	}
 	return strings.Contains(err.Error(), "listing ") && strings.Contains(err.Error(), "injected")
+}
+
+// TestNoDependentOfAFailedStepRuns refuses each call that changes something in turn, and holds, in the plan and in what the
+// Engine was asked, that nothing runs that needed it.
+func TestNoDependentOfAFailedStepRuns(t *testing.T) {
+	for _, name := range slices.Sorted(maps.Keys(upgrades())) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			refuseEverywhere(t, upgrades()[name])
+		})
+	}
+}
+
+func refuseEverywhere(t *testing.T, u upgrade) {
+	memory, s := inMemory(t, "1.41")
+	for nth := 1; !t.Failed(); nth++ {
+		memory.Reset()
+		memory.AddImage(enginetest.Image{Ref: "busybox:latest"})
+		u.prepare(t, s)
+		plan, err := engine.Diff(u.to(s), s.state(t), u.options())
+		if err != nil {
+			t.Fatal(err)
+		}
+		refusal := &refusal{rest: nth}
+		memory.Intercept(refusal.intercept)
+		begun, failed := map[int]bool{}, map[int]bool{}
+		s.engine.Notify = func(e engine.Event) {
+			begun[e.Index] = begun[e.Index] || e.Kind == engine.Begun
+			failed[e.Index] = failed[e.Index] || e.Kind == engine.Failed
+		}
+		err = s.engine.Apply(t.Context(), plan)
+		s.engine.Notify = nil
+		memory.Intercept(nil)
+		if refusal.call == nil {
+			return // all calls have had their turn
+		}
+		if err == nil {
+			t.Errorf("%s %s was refused, and there was no error", refusal.call.Method, refusal.call.Path)
+		}
+		for i := range dependents(plan, failed) {
+			if begun[i] {
+				step := plan.Steps[i]
+				t.Errorf("%s %s was begun although a step that it needs had failed: %v", step.Action.Verb(), step.Action.Target(), err)
+			}
+		}
+		noFurtherCalls(t, memory, refusal.call)
+	}
+}
+
+// refusal refuses one call that changes something.
+type refusal struct {
+	mu   sync.Mutex
+	rest int
+	call *enginetest.Call
+}
+
+func (r *refusal) intercept(c enginetest.Call) *enginetest.Fault {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !changes(c) {
+		return nil
+	}
+	if r.rest--; r.rest != 0 {
+		return nil
+	}
+	r.call = &c
+	return &enginetest.Fault{Status: http.StatusInternalServerError, Message: "injected"}
+}
+
+// dependents are the steps that need, directly or not, one that failed.
+func dependents(plan *engine.Plan, failed map[int]bool) map[int]bool {
+	found := map[int]bool{}
+	for i, step := range plan.Steps {
+		for _, need := range step.Needs {
+			if failed[need] || found[need] {
+				found[i] = true
+			}
+		}
+	}
+	return found
+}
+
+// noFurtherCalls holds that the Engine was asked nothing more about a container that it refused to create, start, or stop.
+func noFurtherCalls(t *testing.T, memory *enginetest.Engine, refused *enginetest.Call) {
+	t.Helper()
+	seen := false
+	for _, c := range memory.Calls() {
+		if c.Op == refused.Op && c.Nth == refused.Nth {
+			seen = true
+			continue
+		}
+		id, _, _ := strings.Cut(strings.TrimPrefix(c.Path, "/containers/"), "/")
+		if seen && changes(c) && refused.Op == "POST /containers/*/start" && strings.Contains(refused.Path, id) {
+			t.Errorf("after %s %s was refused, there was %s %s", refused.Method, refused.Path, c.Method, c.Path)
+		}
+	}
+}
+
+// TestADaemonThatIsKilledInMidPlanIsWaitedFor kills dockerd when the first container of an update was started.
+func TestADaemonThatIsKilledInMidPlanIsWaitedFor(t *testing.T) {
+	dockerd.ForTest(t) // skips where it must
+	daemon, err := dockerd.Start(t.Context(), dockerd.Options{Version: os.Getenv("GALLEY_TEST_ENGINE"), Log: t.Output()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := daemon.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	image, err := dockerd.Busybox(t.Context(), t.Output())
+	if err == nil {
+		err = dockerd.LoadImage(t.Context(), daemon.Client(), image)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSuite(t, daemon.Host(), "restarted", "")
+	u := upgrades()["a chain with gates changes"]
+	ending := u.ending(t, s)
+	s.clear(t)
+	u.prepare(t, s)
+	restarted := make(chan error, 1)
+	killed := false
+	s.engine.Notify = func(e engine.Event) {
+		if killed || e.Kind != engine.Done || e.Step.Action.Verb() != engine.VerbStart {
+			return
+		}
+		killed = true
+		if err := daemon.Kill(); err != nil {
+			t.Error(err)
+		}
+		go func() { restarted <- daemon.Restart(context.WithoutCancel(t.Context())) }()
+	}
+	err = s.converge(t.Context(), u.to(s), u.options())
+	s.engine.Notify = nil
+	if !killed {
+		t.Fatal("nothing was started")
+	}
+	if err := errors.Join(err, <-restarted); err != nil {
+		t.Fatal(err)
+	}
+	if plan, err := engine.Diff(u.to(s), s.state(t), u.options()); err != nil || !plan.Empty() {
+		t.Errorf("the second plan is not empty (%v):\n%s", err, plan)
+	}
+	if diff := cmp.Diff(ending, s.inventory(t)); diff != "" {
+		t.Errorf("it ends elsewhere (-undisturbed +now):\n%s", diff)
+	}
 }

@@ -63,6 +63,7 @@ func upgrades() map[string]upgrade {
 	return map[string]upgrade{
 		"a chain with gates comes up":              {to: chainOf("1")},
 		"a chain with gates changes":               {from: recipes{chainOf("1")}, to: chainOf("2")},
+		"a short chain with gates changes":         {from: recipes{shortChainOf("1")}, to: shortChainOf("2")},
 		"a service with dependents is replaced":    {from: recipes{familyOf("1")}, to: familyOf("2")},
 		"scaled down with an orphan":               {from: recipes{crowdOf(3, "1", true)}, to: crowdOf(1, "2", false)},
 		"scaled up and changed":                    {from: recipes{crowdOf(1, "1", false)}, to: crowdOf(3, "2", false)},
@@ -89,14 +90,19 @@ func chainOf(level string) func(*suite) *compose.Project {
 	}
 }
 
-// familyOf is a service with a child in its namespace, one that restarts with it, and one that merely waits for it.
+func shortChainOf(level string) func(*suite) *compose.Project {
+	return func(s *suite) *compose.Project {
+		return s.recipe(svc("db", env("LEVEL="+level), ready("true")), svc("web", env("LEVEL="+level), waits("db", compose.Healthy)))
+	}
+}
+
+// familyOf is a service with a child in its namespace, and one that restarts with it.
 func familyOf(level string) func(*suite) *compose.Project {
 	return func(s *suite) *compose.Project {
 		return s.recipe(
 			svc("app", env("LEVEL="+level), joins("default")),
 			svc("side", waits("app", compose.Started), func(s *compose.Service) { s.Host.NetworkMode = "service:app" }),
 			svc("follower", joins("default"), waits("app", compose.Started), func(s *compose.Service) { s.Needs[0].Restart = true }),
-			svc("web", joins("default"), waits("app", compose.Started)),
 		)
 	}
 }

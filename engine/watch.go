@@ -24,6 +24,7 @@ type watch struct {
 	mu      sync.Mutex
 	stop    context.CancelFunc
 	waiters map[string]map[chan struct{}]bool // by container id
+	broken  bool                              // a stream broke
 }
 
 func (e *Engine) newWatch(project string) *watch {
@@ -89,6 +90,9 @@ func (w *watch) listen(ctx context.Context) {
 			pause = minPause
 		}
 		cancel()
+		w.mu.Lock()
+		w.broken = true
+		w.mu.Unlock()
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):
@@ -151,6 +155,13 @@ func nudge(c chan struct{}) {
 	case c <- struct{}{}:
 	default:
 	}
+}
+
+// broke tells whether the stream broke at least once: the Engine may have gone away for a moment.
+func (w *watch) broke() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.broken
 }
 
 func (w *watch) close() {
