@@ -1,0 +1,220 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/network"
+
+	"galley/compose"
+	"galley/engine"
+)
+
+// What of the suite changes what is there already.
+
+func testReplace(t *testing.T, s *suite) {
+	s.mustUp(t, s.recipe(svc("web"), svc("other")), engine.DiffOptions{})
+	other := s.inspect(t, "other-1").ID
+	web := s.inspect(t, "web-1").ID
+	s.mustUp(t, s.recipe(svc("web", env("LEVEL=debug")), svc("other")), engine.DiffOptions{})
+	s.expect(t, map[string]string{"web-1": "running", "other-1": "running"})
+	if s.inspect(t, "other-1").ID != other {
+		t.Error("a service that did not change was replaced")
+	}
+	now := s.inspect(t, "web-1")
+	if now.ID == web || !slices.Contains(now.Config.Env, "LEVEL=debug") {
+		t.Errorf("web was not replaced: environment %q", now.Config.Env)
+	}
+}
+
+func testRollback(t *testing.T, s *suite) {
+	s.mustUp(t, s.recipe(svc("db"), svc("web", waits("db", compose.Started))), engine.DiffOptions{})
+	before := s.inspect(t, "web-1").ID
+	err := s.up(t, s.recipe(svc("db"), svc("web", waits("db", compose.Started), sh("echo no license; exit 3"))), engine.DiffOptions{})
+	var back *engine.RolledBackError
+	if !errors.As(err, &back) || back.Restore != nil || !slices.Equal(back.Services, []string{"web"}) {
+		t.Fatalf("got error %v, want a RolledBackError of web", err)
+	}
+	var step *engine.StepError
+	if !errors.As(err, &step) || !slices.Equal(step.Logs, []string{"no license"}) {
+		t.Errorf("got error %#v, want the last log lines in it", step)
+	}
+	var unhealthy *engine.UnhealthyError
+	if !errors.As(err, &unhealthy) || unhealthy.State != "exited with code 3" {
+		t.Errorf("got error %v, want that web exited with code 3", err)
+	}
+	s.expect(t, map[string]string{"db-1": "running", "web-1": "running"})
+	if s.inspect(t, "web-1").ID != before {
+		t.Error("what runs is not what ran before")
+	}
+}
+
+func testNoRollback(t *testing.T, s *suite) {
+	s.mustUp(t, s.recipe(svc("web")), engine.DiffOptions{})
+	if err := s.up(t, s.recipe(svc("web", sh("exit 3"))), engine.DiffOptions{NoRollback: true}); err == nil {
+		t.Fatal("the update did not fail")
+	}
+	phases := slices.Sorted(maps.Values(s.phases(t)))
+	if !slices.Equal(phases, []string{"exited", "exited"}) {
+		t.Errorf("got containers %v, want the old and the failed one, both exited", s.phases(t))
+	}
+	s.mustUp(t, s.recipe(svc("web", env("FIXED=1"))), engine.DiffOptions{})
+	s.expect(t, map[string]string{"web-1": "running"})
+}
+
+func testFailure(t *testing.T, s *suite) {
+	// An init would start, and only then miss the program.
+	withoutInit := func(s *compose.Service) { s.Host.Init = nil }
+	broken := s.recipe(svc("alone"), svc("db", runs("nosuchprogram"), withoutInit), svc("web", waits("db", compose.Started)))
+	err := s.up(t, broken, engine.DiffOptions{})
+	var step *engine.StepError
+	if !errors.As(err, &step) || step.Step.Action.Target().Service != "db" || !strings.Contains(err.Error(), "nosuchprogram") {
+		t.Fatalf("got error %v, want the start of db to fail in the engine's words", err)
+	}
+	if n := strings.Count(err.Error(), "\n"); n != 0 {
+		t.Errorf("got more than the root cause:\n%v", err)
+	}
+	s.expect(t, map[string]string{"alone-1": "running", "db-1": "created", "web-1": "created"})
+	s.mustUp(t, s.recipe(svc("alone"), svc("db"), svc("web", waits("db", compose.Started))), engine.DiffOptions{})
+	s.expect(t, map[string]string{"alone-1": "running", "db-1": "running", "web-1": "running"})
+}
+
+func testAnonymousVolumes(t *testing.T, s *suite) {
+	anonymous := func(s *compose.Service) { s.Config.Volumes = map[string]struct{}{"/data": {}} }
+	s.mustUp(t, s.recipe(svc("db", anonymous)), engine.DiffOptions{})
+	before := s.inspect(t, "db-1").Mounts
+	if len(before) != 1 {
+		t.Fatalf("got mounts %v, want one", before)
+	}
+	t.Cleanup(func() { s.docker.VolumeRemove(context.Background(), before[0].Name, true) })
+	s.mustUp(t, s.recipe(svc("db", anonymous, env("A=1"))), engine.DiffOptions{})
+	after := s.inspect(t, "db-1").Mounts
+	if len(after) != 1 || after[0].Name != before[0].Name || after[0].Destination != "/data" {
+		t.Fatalf("got mounts %v, want the volume %s", after, before[0].Name)
+	}
+	s.mustUp(t, s.recipe(svc("db", func(s *compose.Service) { s.Host.Tmpfs = map[string]string{"/data": ""} }, env("A=2"))), engine.DiffOptions{})
+	if _, err := s.docker.VolumeInspect(t.Context(), before[0].Name); err == nil {
+		t.Error("the anonymous volume leaked when nobody used it any more")
+	}
+}
+
+func testNetworkRedefined(t *testing.T, s *suite) {
+	build := func(subnet string) *compose.Project {
+		p := s.recipe(svc("web", joins("front"), func(s *compose.Service) { s.Endpoints[0].Settings.Aliases = []string{"shopfront"} }))
+		p.Networks[0] = s.network("front", subnet)
+		return p
+	}
+	s.mustUp(t, build(""), engine.DiffOptions{})
+	before := s.inspect(t, "web-1")
+	s.mustUp(t, build(s.subnet), engine.DiffOptions{})
+	after := s.inspect(t, "web-1")
+	endpoint := after.NetworkSettings.Networks[s.project+"_front"]
+	if endpoint == nil || !slices.Contains(endpoint.Aliases, "shopfront") || !slices.Contains(endpoint.Aliases, "web") {
+		t.Fatalf("got endpoint %+v, want the aliases web and shopfront", endpoint)
+	}
+	if prefix := s.subnet[:strings.LastIndex(s.subnet, ".")+1]; !strings.HasPrefix(endpoint.IPAddress, prefix) {
+		t.Errorf("got address %s, want one of %s", endpoint.IPAddress, s.subnet)
+	}
+	if after.ID != before.ID {
+		t.Error("the container was replaced, though only its network changed")
+	}
+}
+
+func testNamespaceChild(t *testing.T, s *suite) {
+	build := func(level string) *compose.Project {
+		return s.recipe(svc("app", env("LEVEL="+level), joins("default")),
+			svc("side", waits("app", compose.Started), func(s *compose.Service) { s.Host.NetworkMode = "service:app" }))
+	}
+	s.mustUp(t, build("1"), engine.DiffOptions{})
+	s.mustUp(t, build("2"), engine.DiffOptions{})
+	app, side := s.inspect(t, "app-1"), s.inspect(t, "side-1")
+	if got := string(side.HostConfig.NetworkMode); got != "container:"+app.ID {
+		t.Errorf("side shares with %s, app is %s", got, app.ID)
+	}
+}
+
+func testScale(t *testing.T, s *suite) {
+	replicas := func(n int) func(*compose.Service) { return func(s *compose.Service) { s.Replicas = n } }
+	s.mustUp(t, s.recipe(svc("web", replicas(3))), engine.DiffOptions{})
+	s.expect(t, map[string]string{"web-1": "running", "web-2": "running", "web-3": "running"})
+	s.mustUp(t, s.recipe(svc("web", replicas(1))), engine.DiffOptions{})
+	s.expect(t, map[string]string{"web-1": "running"})
+	s.mustUp(t, s.recipe(svc("web", replicas(2))), engine.DiffOptions{})
+	s.expect(t, map[string]string{"web-1": "running", "web-2": "running"})
+	s.mustUp(t, s.recipe(svc("web", replicas(0))), engine.DiffOptions{})
+	s.expect(t, map[string]string{})
+}
+
+func testAdoption(t *testing.T, s *suite) {
+	ctx := t.Context()
+	if _, err := s.docker.NetworkCreate(ctx, s.project+"_default", network.CreateOptions{Labels: map[string]string{
+		compose.LabelProject: s.project, compose.LabelNetwork: "default",
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	created, err := s.docker.ContainerCreate(ctx, &container.Config{Image: "busybox:latest", Cmd: []string{"sleep", "infinity"}, Labels: map[string]string{
+		compose.LabelProject: s.project, compose.LabelService: "web", compose.LabelNumber: "1", compose.LabelOneOff: "False", compose.LabelConfigHash: "abc",
+	}}, &container.HostConfig{NetworkMode: container.NetworkMode(s.project + "_default"), Init: svc("x").Host.Init}, nil, nil, s.project+"_web_1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.docker.ContainerStart(ctx, created.ID, container.StartOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	before, err := s.docker.NetworkInspect(ctx, s.project+"_default", network.InspectOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.mustUp(t, s.recipe(svc("web", joins("default"))), engine.DiffOptions{})
+	s.expect(t, map[string]string{"web-1": "running"})
+	after, err := s.docker.NetworkInspect(ctx, s.project+"_default", network.InspectOptions{})
+	if err != nil || after.ID != before.ID {
+		t.Errorf("the network was not kept: %v", err)
+	}
+}
+
+// testCrashLeftover makes what a crash leaves at the worst moment: the old container stopped, the new one not started.
+func testCrashLeftover(t *testing.T, s *suite) {
+	s.mustUp(t, s.recipe(svc("web")), engine.DiffOptions{})
+	changed := s.recipe(svc("web", env("NEW=1")))
+	plan, err := engine.Diff(changed, s.state(t), engine.DiffOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan.Steps = plan.Steps[:2] // create and stop
+	if err := s.engine.Apply(t.Context(), plan); err != nil {
+		t.Fatal(err)
+	}
+	s.mustUp(t, changed, engine.DiffOptions{})
+	s.expect(t, map[string]string{"web-1": "running"})
+}
+
+func testParallelism(t *testing.T, s *suite) {
+	build := func(level string) *compose.Project {
+		return s.recipe(svc("web", env("LEVEL="+level), func(svc *compose.Service) { svc.Replicas, svc.Update.Parallelism = 3, 1 }))
+	}
+	s.mustUp(t, build("1"), engine.DiffOptions{})
+	least := 3
+	s.engine.Notify = func(e engine.Event) {
+		if e.Kind != engine.Done {
+			return
+		}
+		running := 0
+		for _, c := range s.state(t).Containers {
+			if c.Phase == container.StateRunning {
+				running++
+			}
+		}
+		least = min(least, running)
+	}
+	s.mustUp(t, build("2"), engine.DiffOptions{})
+	s.engine.Notify = nil
+	if least != 2 {
+		t.Errorf("at worst %d of 3 replicas were running, want 2", least)
+	}
+}
