@@ -21,7 +21,7 @@ func (d *differ) planService(p *servicePlan) {
 		d.remove(c, d.stop(c, "too many replicas"), "too many replicas")
 	}
 	d.clearInits(p)
-	turns := d.turns(p)
+	turns := newTurns(p)
 	for _, r := range p.replicas {
 		r.passed = d.planReplica(p, r, turns.next(r))
 		turns.took(r)

@@ -56,13 +56,13 @@ type hookError struct {
 
 func (e *hookError) Error() string { return fmt.Sprintf("%s exited with code %d", e.stage, e.code) }
 
-// lastLines are the last lines of a text.
+// lastLines are the last lines of what a hook wrote, none if it wrote nothing.
 func lastLines(text string) []string {
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	if len(lines) == 1 && lines[0] == "" {
 		return nil
 	}
-	return lines[max(0, len(lines)-10):]
+	return lines[max(0, len(lines)-failureLines):]
 }
 
 // planPostStart adds the hooks that run in a container once it has started; only then does it count as started.

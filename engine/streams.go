@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -203,10 +204,10 @@ func (r *run) lastLogs(ctx context.Context, c ref) []string {
 	_ = r.Logs(ctx, LogOptions{
 		Project:    r.plan.Project,
 		Containers: []*Container{{ID: r.id(c), Name: c.name}},
-		Tail:       failureLines,
+		Tail:       strconv.Itoa(failureLines),
 	}, func(l LogLine) { lines = append(lines, l.Text) })
 	return lines
 }
 
-// failureLines is how many last log lines tell of a failure.
-const failureLines = "10"
+// failureLines is how many last lines of a log, or of a hook, tell of a failure.
+const failureLines = 10

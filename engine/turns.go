@@ -13,7 +13,7 @@ type turns struct {
 	group, previous []*replica
 }
 
-func (d *differ) turns(p *servicePlan) *turns {
+func newTurns(p *servicePlan) *turns {
 	return &turns{update: p.update}
 }
 
