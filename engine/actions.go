@@ -86,9 +86,9 @@ func (a startContainer) do(ctx context.Context, r *run) error {
 		r.portRanges.Lock()
 		defer r.portRanges.Unlock()
 	}
-	ctx, cancel := r.bounded(ctx, 0)
-	defer cancel()
-	return r.explain(ctx, r.api.ContainerStart(ctx, r.id(a.ref), container.StartOptions{}))
+	return r.call(ctx, func(ctx context.Context) error {
+		return r.api.ContainerStart(ctx, r.id(a.ref), container.StartOptions{})
+	})
 }
 
 // stopContainer stops a container, within its own grace period or the one given, in seconds.
@@ -170,9 +170,9 @@ type renameContainer struct {
 func (renameContainer) Verb() Verb { return VerbRename }
 
 func (a renameContainer) do(ctx context.Context, r *run) error {
-	ctx, cancel := r.bounded(ctx, 0)
-	defer cancel()
-	return r.explain(ctx, r.api.ContainerRename(ctx, r.id(a.ref), a.to))
+	return r.call(ctx, func(ctx context.Context) error {
+		return r.api.ContainerRename(ctx, r.id(a.ref), a.to)
+	})
 }
 
 // connectNetwork attaches a container to one more network, with the whole endpoint.
@@ -186,9 +186,9 @@ type connectNetwork struct {
 func (connectNetwork) Verb() Verb { return VerbConnect }
 
 func (a connectNetwork) do(ctx context.Context, r *run) error {
-	ctx, cancel := r.bounded(ctx, 0)
-	defer cancel()
-	return r.explain(ctx, r.api.NetworkConnect(ctx, a.network, r.id(a.ref), &a.settings))
+	return r.call(ctx, func(ctx context.Context) error {
+		return r.api.NetworkConnect(ctx, a.network, r.id(a.ref), &a.settings)
+	})
 }
 
 // disconnectNetwork detaches a container from a network.
@@ -200,10 +200,9 @@ type disconnectNetwork struct {
 func (disconnectNetwork) Verb() Verb { return VerbDisconnect }
 
 func (a disconnectNetwork) do(ctx context.Context, r *run) error {
-	ctx, cancel := r.bounded(ctx, 0)
-	defer cancel()
-	err := r.api.NetworkDisconnect(ctx, a.network, r.id(a.ref), true)
-	return r.explain(ctx, gone(err))
+	return r.call(ctx, func(ctx context.Context) error {
+		return gone(r.api.NetworkDisconnect(ctx, a.network, r.id(a.ref), true))
+	})
 }
 
 // gone takes "there is no such thing" for success: what was to be taken away is away.

@@ -28,15 +28,15 @@ func (a createNetwork) Target() Target { return Target{Kind: KindNetwork, Name: 
 func (createNetwork) Verb() Verb       { return VerbCreate }
 
 func (a createNetwork) do(ctx context.Context, r *run) error {
-	ctx, cancel := r.bounded(ctx, 0)
-	defer cancel()
 	options := a.spec.Create
 	options.Labels = withLabels(options.Labels, r.ownLabels())
-	_, err := r.api.NetworkCreate(ctx, a.spec.Name, options)
-	if errdefs.IsConflict(err) {
-		return nil // made meanwhile; the next plan compares it
-	}
-	return r.explain(ctx, err)
+	return r.call(ctx, func(ctx context.Context) error {
+		_, err := r.api.NetworkCreate(ctx, a.spec.Name, options)
+		if errdefs.IsConflict(err) {
+			return nil // made meanwhile; the next plan compares it
+		}
+		return err
+	})
 }
 
 // removeNetwork removes a network. Its name is for people, the id is exact.
@@ -86,13 +86,13 @@ func (a createVolume) Target() Target { return Target{Kind: KindVolume, Name: a.
 func (createVolume) Verb() Verb       { return VerbCreate }
 
 func (a createVolume) do(ctx context.Context, r *run) error {
-	ctx, cancel := r.bounded(ctx, 0)
-	defer cancel()
 	options := volume.CreateOptions(a.spec.Create)
 	options.Name = a.spec.Name
 	options.Labels = withLabels(options.Labels, r.ownLabels())
-	_, err := r.api.VolumeCreate(ctx, options)
-	return r.explain(ctx, err)
+	return r.call(ctx, func(ctx context.Context) error {
+		_, err := r.api.VolumeCreate(ctx, options)
+		return err
+	})
 }
 
 // removeVolume removes a volume, as it was asked for, or an anonymous one that nobody uses any more.
@@ -104,9 +104,9 @@ func (a removeVolume) Target() Target { return Target{Kind: KindVolume, Name: a.
 func (removeVolume) Verb() Verb       { return VerbRemove }
 
 func (a removeVolume) do(ctx context.Context, r *run) error {
-	ctx, cancel := r.bounded(ctx, 0)
-	defer cancel()
-	return r.explain(ctx, gone(r.api.VolumeRemove(ctx, a.name, false)))
+	return r.call(ctx, func(ctx context.Context) error {
+		return gone(r.api.VolumeRemove(ctx, a.name, false))
+	})
 }
 
 // removeImage removes an image that the project used.
@@ -118,14 +118,14 @@ func (a removeImage) Target() Target { return Target{Kind: KindImage, Name: a.re
 func (removeImage) Verb() Verb       { return VerbRemove }
 
 func (a removeImage) do(ctx context.Context, r *run) error {
-	ctx, cancel := r.bounded(ctx, 0)
-	defer cancel()
-	_, err := r.api.ImageRemove(ctx, a.ref, image.RemoveOptions{})
-	if errdefs.IsConflict(err) {
-		r.warn("image " + a.ref + " is still in use and was left")
-		return nil
-	}
-	return r.explain(ctx, gone(err))
+	return r.call(ctx, func(ctx context.Context) error {
+		_, err := r.api.ImageRemove(ctx, a.ref, image.RemoveOptions{})
+		if errdefs.IsConflict(err) {
+			r.warn("image " + a.ref + " is still in use and was left")
+			return nil
+		}
+		return gone(err)
+	})
 }
 
 // pullImage pulls an image for the services that use it.

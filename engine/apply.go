@@ -131,6 +131,13 @@ func (r *run) bounded(ctx context.Context, extra time.Duration) (context.Context
 	return context.WithTimeout(ctx, r.opts.FinishWithin+extra)
 }
 
+// call makes one Engine call, bounded, and explains its failure.
+func (r *run) call(ctx context.Context, call func(context.Context) error) error {
+	ctx, cancel := r.bounded(ctx, 0)
+	defer cancel()
+	return r.explain(ctx, call(ctx))
+}
+
 // explain puts a failed call into words.
 func (r *run) explain(ctx context.Context, err error) error {
 	switch {

@@ -1,0 +1,209 @@
+package engine
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/mount"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/volume"
+
+	"galley/compose"
+)
+
+// TestDiffOfResources holds what becomes of networks, volumes, images, and of what the recipe doesn't know.
+func TestDiffOfResources(t *testing.T) {
+	anonymousVolume := strings.Repeat("ab", 32)
+	testDiff(t, map[string]diffTest{
+		"warns about orphans": {
+			want: shop(service("web")),
+			have: observed(ran("old"), ran("web")),
+			plan: `
+warning: container shop-old-1 is an orphan: the recipe has no service "old"; --remove-orphans removes it
+`},
+		"removes orphans when asked, and leaves what a profile switches off": {
+			want: func() *compose.Project { p := shop(service("web")); p.Inactive = []string{"debug"}; return p }(),
+			have: observed(ran("debug"), ran("old"), ran("web")),
+			opts: DiffOptions{RemoveOrphans: true},
+			plan: `
+0 stop container shop-old-1 (orphan)
+1 remove container shop-old-1 (orphan) needs 0
+`},
+		"attaches the further networks one by one on an old engine": {
+			want: shop(service("web", on("front", "back"))),
+			have: observed(),
+			plan: `
+0 create container shop-web-1 (missing)
+1 connect container shop-web-1 (this engine attaches one network at creation) needs 0
+2 start container shop-web-1 (missing) needs 0 1
+`},
+		"makes a changed network anew and attaches its users again": {
+			want: func() *compose.Project {
+				p := shop(service("web", on("front")))
+				p.Networks = []*compose.Network{{Key: "front", Name: "shop_front", Hash: "1:new"}}
+				return p
+			}(),
+			have: func() *State {
+				s := observed(ran("web", attached("shop_front", "front-id")))
+				s.Networks = []network.Summary{shopNetwork("front", "1:old")}
+				return s
+			}(),
+			plan: `
+0 stop container shop-web-1 (network definition changed)
+1 disconnect container shop-web-1 (network definition changed) needs 0
+2 remove network shop_front (network definition changed) needs 1
+3 create network shop_front (network definition changed) needs 2
+4 connect container shop-web-1 (the network was made anew) needs 3
+5 start container shop-web-1 (its network was made anew) needs 0 4
+`},
+		"attaches a container again that somebody disconnected": {
+			want: func() *compose.Project {
+				p := shop(service("web", on("front")))
+				p.Networks = []*compose.Network{{Key: "front", Name: "shop_front", Hash: "1:new"}}
+				return p
+			}(),
+			have: func() *State {
+				s := observed(ran("web"))
+				s.Networks = []network.Summary{shopNetwork("front", "1:new")}
+				return s
+			}(),
+			plan: `
+0 connect container shop-web-1 (not attached)
+`},
+		"carries anonymous volumes over and drops those that nobody uses": {
+			want: shop(service("db", func(s *compose.Service) {
+				s.Host.Mounts = []mount.Mount{{Type: mount.TypeBind, Source: "/srv", Target: "/other"}}
+			})),
+			have: observed(ran("db", outdatedSpec, func(c *Container) {
+				c.Summary.Mounts = []container.MountPoint{
+					{Type: mount.TypeVolume, Name: anonymousVolume, Destination: "/data"},
+					{Type: mount.TypeVolume, Name: strings.Repeat("cd", 32), Destination: "/other"},
+				}
+			})),
+			plan: `
+0 create container shop-db-1.db-spec (environment.LEVEL changed)
+1 stop container shop-db-1 (replaced) needs 0
+2 start container shop-db-1.db-spec (environment.LEVEL changed) needs 0 1
+3 await container shop-db-1.db-spec (before the old one goes) needs 2
+4 remove container shop-db-1 (replaced) needs 1 3
+5 rename container shop-db-1.db-spec (takes the old one's place) needs 4
+6 remove volume ` + strings.Repeat("cd", 32) + ` (anonymous, used by nobody any more) needs 4
+`},
+		"pulls every missing image before anything that runs is stopped": {
+			want: shop(service("db"), service("web", func(s *compose.Service) { s.Config.Image = "app:2" })),
+			have: observed(ran("db", outdatedSpec)),
+			plan: `
+0 pull image app:2 (missing)
+1 create container shop-db-1.db-spec (environment.LEVEL changed)
+2 stop container shop-db-1 (replaced) needs 0 1
+3 start container shop-db-1.db-spec (environment.LEVEL changed) needs 1 2
+4 await container shop-db-1.db-spec (before the old one goes) needs 3
+5 remove container shop-db-1 (replaced) needs 2 4
+6 rename container shop-db-1.db-spec (takes the old one's place) needs 5
+7 create container shop-web-1 (missing) needs 0
+8 start container shop-web-1 (missing) needs 7
+`},
+		"takes the project away by its labels, dependents first": {
+			want: &compose.Project{Name: "shop"},
+			have: func() *State {
+				s := observed(ran("db", attached("shop_default", "default-id")), ran("web", func(c *Container) { c.Needs = []compose.Need{{Service: "db"}} }))
+				s.Networks = []network.Summary{shopNetwork("default", "1:x"), {Name: "bridge"}}
+				s.Volumes = []*volume.Volume{{Name: "shop_data", Labels: map[string]string{compose.LabelProject: "shop"}}}
+				return s
+			}(),
+			opts: DiffOptions{Down: &Down{}},
+			plan: `
+0 stop container shop-web-1 (not wanted)
+1 remove container shop-web-1 (not wanted) needs 0
+2 stop container shop-db-1 (not wanted) needs 0
+3 remove container shop-db-1 (not wanted) needs 2
+4 remove network shop_default (not wanted) needs 3
+`},
+		"takes volumes and images along only when asked": {
+			want: &compose.Project{Name: "shop"},
+			have: func() *State {
+				s := observed(ran("db", exited(0)))
+				s.Volumes = []*volume.Volume{{Name: "shop_data", Labels: map[string]string{compose.LabelProject: "shop"}}, {Name: "other"}}
+				return s
+			}(),
+			opts: DiffOptions{Down: &Down{Volumes: true, Images: "all"}},
+			plan: `
+0 remove container shop-db-1 (not wanted)
+1 remove volume shop_data (--volumes) needs 0
+2 remove image app:1 (--rmi all) needs 0
+`},
+	})
+}
+
+func TestDiffRefusesWhatCanNotBeDone(t *testing.T) {
+	withVolume := func(v compose.Volume) *compose.Project {
+		p := shop(service("db", func(s *compose.Service) { s.Host.Binds = []string{v.Name + ":/data"} }))
+		p.Volumes = []*compose.Volume{&v}
+		return p
+	}
+	tests := map[string]struct {
+		want *compose.Project
+		have *State
+		opts DiffOptions
+		err  string
+	}{
+		"an external volume that is missing": {
+			want: withVolume(compose.Volume{Name: "data", External: true}),
+			have: observed(),
+			err:  "volume \"data\" is external and does not exist: create it with `docker volume create data`",
+		},
+		"a volume whose definition changed": {
+			want: withVolume(compose.Volume{Name: "shop_data", Hash: "1:new"}),
+			have: func() *State {
+				s := observed()
+				s.Volumes = []*volume.Volume{{Name: "shop_data", Labels: map[string]string{compose.LabelProject: "shop", compose.LabelHash: "1:old"}}}
+				return s
+			}(),
+			err: "the definition of volume \"shop_data\" changed, and a volume with data in it is not made anew: put the definition back, " +
+				"give the volume another name, or save its data and run `docker volume rm shop_data`",
+		},
+		"an external network that is missing": {
+			want: func() *compose.Project {
+				p := shop(service("web", on("front")))
+				p.Networks = []*compose.Network{{Key: "front", Name: "shop_front", External: true}}
+				return p
+			}(),
+			have: observed(),
+			err:  "network \"shop_front\" is external and does not exist: create it with `docker network create shop_front`",
+		},
+		"an attribute that the engine is too old for": {
+			want: shop(service("web", func(s *compose.Service) {
+				s.Requires = []compose.Requirement{{Attribute: "services.web.annotations", API: "1.43"}}
+			})),
+			have: observed(),
+			err:  "services.web.annotations needs engine API 1.43, this engine has 1.41",
+		},
+		"a service that is not there": {
+			want: shop(service("web")),
+			have: observed(),
+			opts: DiffOptions{Services: []string{"wbe"}},
+			err:  `no such service: "wbe"`,
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, err := Diff(test.want, test.have, test.opts)
+			if err == nil || err.Error() != test.err {
+				t.Errorf("got error %v, want %s", err, test.err)
+			}
+		})
+	}
+}
+
+func TestDiffRefusesAnImageThatMustNotBePulled(t *testing.T) {
+	want := shop(service("web", func(s *compose.Service) {
+		s.Config.Image, s.Pull.Policy = "app:2", compose.PullNever
+	}))
+	_, err := Diff(want, observed(), DiffOptions{})
+	var missing *ImageError
+	if !errors.As(err, &missing) || missing.Ref != "app:2" {
+		t.Errorf("got error %v, want an ImageError for app:2", err)
+	}
+}
