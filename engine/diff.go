@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/versions"
 
 	"galley/compose"
@@ -33,6 +34,9 @@ type DiffOptions struct {
 	Pull compose.PullPolicy
 	// Scale overrides the number of replicas by service.
 	Scale map[string]int
+	// OwnRestarts: containers are started again by the caller, as the recipe's restart policies say, and not by the Engine,
+	// whose own policy is to be "no" on all of them. It changes in place, without a stop.
+	OwnRestarts bool
 	// NoRollback leaves a service whose update failed as it is, for a look. It concerns Converge alone.
 	NoRollback bool
 	// restore are the containers to go back to, by service and id: they count as wanted, whatever the recipe says.
@@ -92,6 +96,9 @@ type differ struct {
 }
 
 func newDiffer(want *compose.Project, have *State, opts DiffOptions) *differ {
+	if opts.OwnRestarts {
+		want = withoutRestarts(want)
+	}
 	return &differ{
 		want:     want,
 		have:     have,
@@ -105,6 +112,18 @@ func newDiffer(want *compose.Project, have *State, opts DiffOptions) *differ {
 		removals: map[string]*node{},
 		old:      map[string][]*Container{},
 	}
+}
+
+// withoutRestarts is a project that leaves no restart to the Engine.
+func withoutRestarts(p *compose.Project) *compose.Project {
+	other := *p
+	other.Services = slices.Clone(p.Services)
+	for i, s := range other.Services {
+		service := *s
+		service.Host.RestartPolicy = container.RestartPolicy{Name: container.RestartPolicyDisabled}
+		other.Services[i] = &service
+	}
+	return &other
 }
 
 func (d *differ) fail(format string, args ...any) {
