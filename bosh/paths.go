@@ -10,21 +10,50 @@ import (
 type Paths struct {
 	// Run is the directory for what need not outlive a reboot: locks.
 	Run string
+	// State is the directory for what outlives one: the last good projects.
+	State string
 }
 
-// UserPaths are the paths of a process that runs outside a BOSH job: /run/galley for root, the user's own runtime
-// directory (XDG_RUNTIME_DIR, as getenv gives it) or a folder in the temporary directory for everybody else.
+// UserPaths are the paths of a process that runs outside a BOSH job. Run is GALLEY_RUN_DIR, else /run/galley for root, and
+// the user's own runtime directory (XDG_RUNTIME_DIR) or a folder in the temporary directory for everybody else. State is
+// GALLEY_STATE_DIR, else /var/lib/galley for root, and in XDG_STATE_HOME or ~/.local/state for everybody else. getenv
+// reads the environment.
 func UserPaths(uid int, getenv func(string) string) Paths {
-	switch runtime := getenv("XDG_RUNTIME_DIR"); {
+	return Paths{Run: runDir(uid, getenv), State: stateDir(uid, getenv)}
+}
+
+func runDir(uid int, getenv func(string) string) string {
+	own, runtime := getenv("GALLEY_RUN_DIR"), getenv("XDG_RUNTIME_DIR")
+	switch {
+	case own != "":
+		return filepath.Clean(own)
 	case uid == 0:
-		return Paths{Run: "/run/galley"}
+		return "/run/galley"
 	case runtime != "":
-		return Paths{Run: filepath.Join(runtime, "galley")}
+		return filepath.Join(runtime, "galley")
 	}
-	return Paths{Run: filepath.Join(os.TempDir(), fmt.Sprintf("galley-%d", uid))}
+	return filepath.Join(os.TempDir(), fmt.Sprintf("galley-%d", uid))
+}
+
+func stateDir(uid int, getenv func(string) string) string {
+	own, state := getenv("GALLEY_STATE_DIR"), getenv("XDG_STATE_HOME")
+	switch {
+	case own != "":
+		return filepath.Clean(own)
+	case uid == 0:
+		return "/var/lib/galley"
+	case state != "":
+		return filepath.Join(state, "galley")
+	}
+	return filepath.Join(getenv("HOME"), ".local", "state", "galley")
 }
 
 // Lock is the lock file of a project.
 func (p Paths) Lock(project string) string {
 	return filepath.Join(p.Run, project+".lock")
+}
+
+// History is the file with a project's last good states, a [History].
+func (p Paths) History(project string) string {
+	return filepath.Join(p.State, project+".good.json")
 }

@@ -25,6 +25,27 @@ func (s *State) image(ref string) *image.Summary {
 	return nil
 }
 
+// ImageIDs are the IDs of the images that the project's containers run from, by reference.
+func (s *State) ImageIDs(p *compose.Project) map[string]string {
+	ids := map[string]string{}
+	for _, service := range p.Services {
+		if img := s.image(service.Config.Image); img != nil {
+			ids[service.Config.Image] = img.ID
+		}
+		for _, init := range service.PreStart {
+			if img := s.image(init.Config.Image); img != nil {
+				ids[init.Config.Image] = img.ID
+			}
+		}
+	}
+	for _, c := range s.Containers {
+		if service := p.Service(c.Service); service != nil && !c.OneOff && c.ImageID != "" {
+			ids[service.Config.Image] = c.ImageID
+		}
+	}
+	return ids
+}
+
 // canonical returns the reference as the Engine lists it: name:tag, with the default tag filled in, or name@digest.
 func canonical(ref string) (tag, digest string) {
 	named, err := reference.ParseNormalizedNamed(ref)

@@ -46,6 +46,8 @@ func environmentHelp() *cobra.Command {
   DOCKER_TLS_VERIFY, DOCKER_CERT_PATH, DOCKER_API_VERSION
                                 as the docker client reads them
   NO_COLOR                      no colours
-  GALLEY_RUN_DIR                directory of the locks (default: /run/galley for root, else the user's runtime directory)`,
+  GALLEY_RUN_DIR                directory of the locks (default: /run/galley for root, else the user's runtime directory)
+  GALLEY_STATE_DIR              directory of the last good projects (default: /var/lib/galley for root, else
+                                the user's state directory)`,
 	}
 }

@@ -44,7 +44,7 @@ func begin(t *testing.T, e *enginetest.Engine, recipe string, args ...string) *p
 	p := &process{Cmd: exec.CommandContext(ctx, self, args...)}
 	p.Args[0] = "galley"
 	p.Dir = dir
-	p.Env = append(os.Environ(), "DOCKER_HOST="+e.Host(), "GALLEY_RUN_DIR="+dir, "PWD="+dir, "TERM=xterm")
+	p.Env = append(os.Environ(), "DOCKER_HOST="+e.Host(), "GALLEY_RUN_DIR="+dir, "GALLEY_STATE_DIR="+dir, "PWD="+dir, "TERM=xterm")
 	p.Stdout, p.Stderr = &p.stdout, &p.stderr
 	return p
 }

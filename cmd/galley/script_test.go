@@ -77,6 +77,7 @@ func runScripts(t *testing.T, files []string, engine provide) {
 		RequireUniqueNames: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("GALLEY_RUN_DIR", filepath.Join(e.WorkDir, ".run"))
+			e.Setenv("GALLEY_STATE_DIR", filepath.Join(e.WorkDir, ".state"))
 			e.Setenv("DOCKER_HOST", "unix:///no/engine/was/asked/for")
 			return nil
 		},

@@ -8,7 +8,6 @@ import (
 	"hash/fnv"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"galley/bosh"
@@ -195,16 +194,19 @@ func (l *locks) release() {
 	l.held = nil
 }
 
-// lockPath names the lock of a project on an Engine: projects of one name on two Engines are two.
-func (c *cli) lockPath(project string) string {
-	paths := bosh.UserPaths(os.Getuid(), c.getenv)
-	if dir := c.getenv("GALLEY_RUN_DIR"); dir != "" {
-		paths.Run = filepath.Clean(dir)
+// paths are where the few files of Galley's own are.
+func (c *cli) paths() bosh.Paths { return bosh.UserPaths(os.Getuid(), c.getenv) }
+
+// lockPath names the lock of a project on an Engine.
+func (c *cli) lockPath(project string) string { return c.paths().Lock(c.onEngine(project)) }
+
+// onEngine tells projects of one name on two Engines apart.
+func (c *cli) onEngine(project string) string {
+	host := either(c.global.host, c.getenv("DOCKER_HOST"))
+	if host == "" {
+		return project
 	}
-	if host := either(c.global.host, c.getenv("DOCKER_HOST")); host != "" {
-		sum := fnv.New64a()
-		io.WriteString(sum, host)
-		project = fmt.Sprintf("%s@%x", project, sum.Sum64())
-	}
-	return paths.Lock(project)
+	sum := fnv.New64a()
+	io.WriteString(sum, host)
+	return fmt.Sprintf("%s@%x", project, sum.Sum64())
 }

@@ -1,0 +1,42 @@
+package bosh
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// WriteFile puts text into the file at path, readable by its owner alone, in a directory that it makes if need be. Whoever
+// reads the file, also after a crash or a loss of power at any moment, finds the old text or the new one, whole.
+func WriteFile(path string, text []byte) error {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("making the directory of %q: %w", path, err)
+	}
+	file, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*") // mode 0600
+	if err != nil {
+		return fmt.Errorf("writing %q: %w", path, err)
+	}
+	_, err = file.Write(text)
+	err = errors.Join(err, file.Sync())
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("writing %q: %w", path, errors.Join(err, os.Remove(file.Name())))
+	}
+	return syncDir(dir)
+}
+
+// syncDir makes the names in a directory outlive a loss of power.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("syncing %q: %w", dir, err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("syncing %q: %w", dir, err)
+	}
+	return nil
+}
