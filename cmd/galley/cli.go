@@ -112,6 +112,7 @@ func (c *cli) commands() []*cobra.Command {
 		c.versionCommand(),
 		exitCodesHelp(),
 		environmentHelp(),
+		codesHelp(),
 	}
 }
 
