@@ -109,6 +109,7 @@ func (c *cli) commands() []*cobra.Command {
 		c.imagesCommand(),
 		c.stopCommand(),
 		c.downCommand(),
+		c.boshCommand(),
 		c.versionCommand(),
 		exitCodesHelp(),
 		environmentHelp(),
