@@ -28,7 +28,7 @@ func (r *run) exec(ctx context.Context, id string, options container.ExecOptions
 	if err != nil {
 		return execResult{}, r.explain(brief, err)
 	}
-	stream, err := r.attach(brief, created.ID, options.Tty)
+	stream, err := r.attachExec(brief, created.ID, container.ExecAttachOptions{Tty: options.Tty})
 	if err != nil {
 		return execResult{}, r.explain(brief, err)
 	}
@@ -48,16 +48,16 @@ func (r *run) exec(ctx context.Context, id string, options container.ExecOptions
 	return execResult{code: ended.ExitCode, output: output.String()}, nil
 }
 
-// attach starts a command and returns its output. The client that waits for the answer to this call does not heed ctx, and
+// attachExec starts a command and returns its output. The client that waits for the answer to this call does not heed ctx, and
 // tells a connection that broke from no other error.
-func (r *run) attach(ctx context.Context, execID string, tty bool) (types.HijackedResponse, error) {
+func (e *Engine) attachExec(ctx context.Context, execID string, options container.ExecAttachOptions) (types.HijackedResponse, error) {
 	type answer struct {
 		stream types.HijackedResponse
 		err    error
 	}
 	answered := make(chan answer, 1)
 	go func() {
-		stream, err := r.api.ContainerExecAttach(ctx, execID, container.ExecAttachOptions{Tty: tty})
+		stream, err := e.api.ContainerExecAttach(ctx, execID, options)
 		if err == nil && ctx.Err() != nil {
 			stream.Close() // nobody waits any more
 		}
@@ -66,7 +66,7 @@ func (r *run) attach(ctx context.Context, execID string, tty bool) (types.Hijack
 	select {
 	case a := <-answered:
 		if errors.Is(a.err, io.EOF) || errors.Is(a.err, io.ErrUnexpectedEOF) {
-			a.err = &UnreachableError{Host: r.Host, Err: a.err}
+			a.err = &UnreachableError{Host: e.Host, Err: a.err}
 		}
 		return a.stream, a.err
 	case <-ctx.Done():

@@ -1,17 +1,13 @@
 package engine
 
 import (
-	"bytes"
 	"context"
-	"fmt"
-	"io"
+	"errors"
+	"maps"
+	"slices"
 	"strconv"
-	"strings"
 	"time"
 
-	"github.com/containerd/errdefs"
-	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/pkg/stdcopy"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -33,166 +29,175 @@ type LogOptions struct {
 	Containers []*Container
 	// Follow goes on with new lines, through restarts, until ctx ends or no container will write any more.
 	Follow bool
-	// Tail is "all" or a number of last lines; "" means all.
+	// Joins, with Follow, picks those containers that are followed too when they start later; nil: none.
+	Joins func(*Container) bool
+	// Tail is "all" or a number of last lines of each container; "" means all.
 	Tail string
 	// Since and Until are as the Engine takes them: RFC 3339, Unix seconds, or a duration before now.
 	Since, Until string
 }
 
-// Logs hands the containers' log lines to sink, from one goroutine, each container's own in order.
+// Logs hands the containers' log lines to sink, from one goroutine: what was written before the call in order of time over
+// all containers, what comes afterwards as it comes, each container's own lines in order.
 func (e *Engine) Logs(ctx context.Context, opts LogOptions, sink func(LogLine)) error {
-	lines := make(chan LogLine)
-	watch := e.newWatch(opts.Project)
-	defer watch.close()
-	readers, ctx := errgroup.WithContext(ctx)
+	f := &following{Engine: e, opts: opts, watch: e.newWatch(opts.Project), tailers: map[string]*tailer{}}
+	defer f.watch.close()
 	for _, c := range opts.Containers {
+		f.tailer(c)
+	}
+	if !opts.Follow || len(opts.Containers) > 1 {
+		if err := f.history(ctx, sink); err != nil || !opts.Follow {
+			return errors.Join(err, f.unreadable())
+		}
+	}
+	return errors.Join(f.follow(ctx, sink), f.unreadable())
+}
+
+// unreadable joins why logs could not be read that their drivers don't keep; it hinders no other.
+func (f *following) unreadable() error {
+	var errs []error
+	for _, id := range slices.Sorted(maps.Keys(f.tailers)) {
+		errs = append(errs, f.tailers[id].unreadable)
+	}
+	return errors.Join(errs...)
+}
+
+// following is the reading of several logs.
+type following struct {
+	*Engine
+	opts    LogOptions
+	watch   *watch
+	tailers map[string]*tailer // by container id
+}
+
+func (f *following) tailer(c *Container) *tailer {
+	t := &tailer{Engine: f.Engine, c: c, opts: f.opts, watch: f.watch}
+	f.tailers[c.ID] = t
+	return t
+}
+
+// history hands on what the logs hold now, in order of time.
+func (f *following) history(ctx context.Context, sink func(LogLine)) error {
+	readers, ctx := errgroup.WithContext(ctx)
+	streams := make([]chan LogLine, len(f.opts.Containers))
+	for i, c := range f.opts.Containers {
+		streams[i] = make(chan LogLine, ahead)
 		readers.Go(func() error {
-			t := &tailer{Engine: e, c: c, opts: opts, watch: watch, lines: lines}
-			return t.run(ctx)
+			defer close(streams[i])
+			return f.tailers[c.ID].readOnce(ctx, into(ctx, streams[i]))
 		})
 	}
-	ended := make(chan error, 1)
-	go func() {
-		ended <- readers.Wait()
-		close(lines)
-	}()
-	for line := range lines {
-		sink(line)
-	}
-	return <-ended
+	merge(streams, sink)
+	return readers.Wait()
 }
 
-// tailer reads one container's log.
-type tailer struct {
-	*Engine
-	c     *Container
-	opts  LogOptions
-	watch *watch
-	lines chan<- LogLine
-	// last is the time of the last line handed on: after a restart, reading goes on behind it.
-	last time.Time
-}
+// ahead is how many lines of each container are read ahead while they are put in order.
+const ahead = 64
 
-func (t *tailer) run(ctx context.Context) error {
-	woken, done := (<-chan struct{})(nil), func() {}
-	if t.opts.Follow {
-		woken, done = t.watch.on(ctx, t.c.ID)
-	}
-	defer done()
-	for {
-		c, err := t.api.ContainerInspect(ctx, t.c.ID)
-		switch {
-		case errdefs.IsNotFound(err), ctx.Err() != nil:
-			return nil
-		case err != nil:
-			return t.reading(ctx, "log", err)
-		}
-		if err := t.read(ctx, c.Config != nil && c.Config.Tty); err != nil {
-			return err
-		}
-		if !t.opts.Follow || !t.comesBack(ctx, woken) {
-			return nil
-		}
-	}
-}
-
-// comesBack waits for a container whose log has ended, and tells whether it runs again.
-func (t *tailer) comesBack(ctx context.Context, woken <-chan struct{}) bool {
-	for {
-		c, err := t.api.ContainerInspect(ctx, t.c.ID)
-		switch {
-		case err != nil || c.ContainerJSONBase == nil || c.State == nil:
-			return false
-		case c.State.Status == container.StateRunning:
-			return true
-		case c.State.Status != container.StateRestarting && c.State.Status != container.StateCreated:
-			return false
-		}
+// into hands lines on to a channel until ctx ends.
+func into(ctx context.Context, lines chan<- LogLine) func(LogLine) {
+	return func(l LogLine) {
 		select {
-		case <-woken:
+		case lines <- l:
 		case <-ctx.Done():
-			return false
 		}
 	}
 }
 
-// read hands on lines until the stream ends. Timestamps are always asked for, so that reading can be taken up again.
-func (t *tailer) read(ctx context.Context, tty bool) error {
-	options := container.LogsOptions{
-		ShowStdout: true, ShowStderr: true, Timestamps: true,
-		Follow: t.opts.Follow, Tail: t.opts.Tail, Since: t.opts.Since, Until: t.opts.Until,
-	}
-	if !t.last.IsZero() {
-		next := t.last.Add(time.Nanosecond)
-		options.Since, options.Tail = fmt.Sprintf("%d.%09d", next.Unix(), next.Nanosecond()), ""
-	}
-	stream, err := t.api.ContainerLogs(ctx, t.c.ID, options)
-	if err != nil {
-		if ctx.Err() != nil || errdefs.IsNotFound(err) {
-			return nil
-		}
-		return fmt.Errorf("reading the log of %s: %w", t.c.Name, err)
-	}
-	defer stream.Close()
-	stdout := &lineWriter{emit: func(line string) { t.emit(ctx, line, false) }}
-	stderr := &lineWriter{emit: func(line string) { t.emit(ctx, line, true) }}
-	defer stdout.flush()
-	defer stderr.flush()
-	if tty {
-		_, err = io.Copy(stdout, stream)
-	} else {
-		_, err = stdcopy.StdCopy(stdout, stderr, stream)
-	}
-	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("reading the log of %s: %w", t.c.Name, err)
-	}
-	return nil
-}
-
-func (t *tailer) emit(ctx context.Context, line string, stderr bool) {
-	stamp, text, _ := strings.Cut(line, " ")
-	at, err := time.Parse(time.RFC3339Nano, stamp)
-	if err != nil {
-		text = line // the second piece of an overlong line
-	} else {
-		t.last = at
-	}
-	select {
-	case t.lines <- LogLine{Container: t.c.Name, Service: t.c.Service, Stderr: stderr, Time: at, Text: strings.TrimSuffix(text, "\r")}:
-	case <-ctx.Done():
-	}
-}
-
-// lineWriter cuts what is written into lines. A line longer than the limit is handed on in pieces: a container must not
-// be able to fill this process's memory.
-type lineWriter struct {
-	emit func(string)
-	rest []byte
-}
-
-const maxLine = 1 << 20
-
-func (w *lineWriter) Write(p []byte) (int, error) {
-	w.rest = append(w.rest, p...)
+// merge hands on the lines of all streams, the earliest first; each stream is in order.
+func merge(streams []chan LogLine, sink func(LogLine)) {
+	heads := make([]*LogLine, len(streams))
 	for {
-		line, rest, found := bytes.Cut(w.rest, []byte("\n"))
-		if !found {
-			break
+		first := -1
+		for i, stream := range streams {
+			if heads[i] == nil && stream != nil {
+				line, ok := <-stream
+				if !ok {
+					streams[i] = nil
+					continue
+				}
+				heads[i] = &line
+			}
+			if heads[i] != nil && (first < 0 || heads[i].Time.Before(heads[first].Time)) {
+				first = i
+			}
 		}
-		w.emit(string(line))
-		w.rest = rest
+		if first < 0 {
+			return
+		}
+		sink(*heads[first])
+		heads[first] = nil
 	}
-	if len(w.rest) > maxLine {
-		w.flush()
-	}
-	return len(p), nil
 }
 
-func (w *lineWriter) flush() {
-	if len(w.rest) > 0 {
-		w.emit(string(w.rest))
-		w.rest = nil
+// follow hands on what comes, until no container will write any more.
+func (f *following) follow(ctx context.Context, sink func(LogLine)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	lines, ended := make(chan LogLine), make(chan endedTailer)
+	begin := func(t *tailer) {
+		t.active = true
+		go func() { ended <- endedTailer{t, t.follow(ctx, into(ctx, lines))} }()
 	}
+	var others <-chan struct{}
+	if f.opts.Joins != nil {
+		woken, done := f.watch.on(ctx, anyOther)
+		defer done()
+		others = woken
+	}
+	active := len(f.tailers)
+	for _, t := range f.tailers {
+		begin(t)
+	}
+	var errs []error
+	for active > 0 {
+		select {
+		case line := <-lines:
+			sink(line)
+			continue
+		case <-others:
+		case e := <-ended:
+			active--
+			e.tailer.active = false
+			if e.err != nil {
+				errs = append(errs, e.err)
+				cancel()
+			}
+		}
+		for _, t := range f.joining(ctx) {
+			active++
+			begin(t)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+type endedTailer struct {
+	tailer *tailer
+	err    error
+}
+
+// joining are the tailers of containers that were made, or started again, meanwhile.
+func (f *following) joining(ctx context.Context) []*tailer {
+	if f.opts.Joins == nil || ctx.Err() != nil {
+		return nil
+	}
+	containers, err := f.Containers(ctx, f.opts.Project)
+	if err != nil {
+		return nil // an Engine that went away ends the readers too
+	}
+	var joining []*tailer
+	for _, c := range containers {
+		switch t := f.tailers[c.ID]; {
+		case t == nil && f.opts.Joins(c):
+			joined := f.tailer(c)
+			joined.opts.Tail, joined.opts.Since = "", "" // all of it is new
+			joining = append(joining, joined)
+		case t != nil && !t.active && c.Running():
+			joining = append(joining, t)
+		}
+	}
+	return slices.Clip(joining)
 }
 
 // lastLogs reads the last lines that a container wrote, for the report of its failure; none if they can't be had.

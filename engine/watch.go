@@ -45,6 +45,9 @@ func gateEvents() []events.Action {
 	}
 }
 
+// anyOther stands for all containers that nobody waits for by their id.
+const anyOther = ""
+
 // on returns a channel that gets a value after each event of the container, and the function that ends it. When on
 // returns, the subscription stands, or ctx has ended: what happens from now on wakes.
 func (w *watch) on(ctx context.Context, id string) (<-chan struct{}, func()) {
@@ -134,6 +137,9 @@ func (w *watch) subscribe(ctx context.Context) (<-chan events.Message, <-chan er
 func (w *watch) wake(id string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if len(w.waiters[id]) == 0 {
+		id = anyOther
+	}
 	for waiter := range w.waiters[id] {
 		nudge(waiter)
 	}
