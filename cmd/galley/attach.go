@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -18,8 +17,8 @@ import (
 
 // attachFlags say how up follows the containers' logs, and when it ends by itself.
 type attachFlags struct {
-	noColor, noPrefix, timestamps bool
-	only, except                  []string
+	logFlags
+	only, except []string
 	// onExit and onFailure end everything when one container ends, or fails; exitCodeFrom is the service whose exit code
 	// becomes the command's.
 	onExit, onFailure bool
@@ -27,9 +26,7 @@ type attachFlags struct {
 }
 
 func (a *attachFlags) addTo(f *pflag.FlagSet) {
-	f.BoolVar(&a.noColor, "no-color", false, "follow the logs without colour")
-	f.BoolVar(&a.noPrefix, "no-log-prefix", false, "follow the logs without the containers' names")
-	f.BoolVar(&a.timestamps, "timestamps", false, "follow the logs with the time of each line")
+	a.logFlags.addTo(f, "")
 	f.StringArrayVar(&a.only, "attach", nil, "follow the logs of this `SERVICE` alone; repeatable")
 	f.StringArrayVar(&a.except, "no-attach", nil, "do not follow the logs of this `SERVICE`; repeatable")
 	f.BoolVar(&a.onExit, "abort-on-container-exit", false, "stop all containers when one ends")
@@ -72,8 +69,8 @@ type attachment struct {
 	before map[string]bool
 	began  time.Time
 
-	mu     sync.Mutex
-	prefix map[string]string // by container name
+	printer *logPrinter
+	mu      sync.Mutex
 	// first is the container that ended the command, code its exit code.
 	first *engine.Container
 }
@@ -93,7 +90,7 @@ func (c *cli) attach(ctx context.Context, s *survey, flags *attachFlags, opts en
 	if len(containers) == 0 {
 		return nil
 	}
-	a.prefix = prefixes(s.project, containers, c.ui.outColor && !flags.noColor)
+	a.printer = c.newLogPrinter(&flags.logFlags, s.project.Name, containers)
 	err = a.follow(ctx, containers)
 	if ctx.Err() == nil && a.first == nil {
 		return err
@@ -130,7 +127,7 @@ func (a *attachment) follow(ctx context.Context, containers []*engine.Container)
 	var readers sync.WaitGroup
 	for i, c := range containers {
 		readers.Go(func() {
-			errs[i] = a.engine.Logs(ctx, a.logOptions(c), a.line)
+			errs[i] = a.engine.Logs(ctx, a.logOptions(c), a.printer.line)
 			if errs[i] == nil && ctx.Err() == nil && a.ended(ctx, c) {
 				cancel()
 			}
@@ -153,25 +150,6 @@ func (a *attachment) logOptions(c *engine.Container) engine.LogOptions {
 	return opts
 }
 
-// line prints one line of a log: on the stream that the container wrote it to.
-func (a *attachment) line(l engine.LogLine) {
-	text := l.Text
-	if a.timestamps {
-		text = l.Time.Format(time.RFC3339Nano) + " " + text
-	}
-	w := io.Writer(a.out)
-	if l.Stderr {
-		w = a.err
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.noPrefix {
-		fmt.Fprintln(w, text)
-		return
-	}
-	fmt.Fprintln(w, a.prefix[l.Container]+text)
-}
-
 // ended tells of a container's end, and whether that ends the command.
 func (a *attachment) ended(ctx context.Context, c *engine.Container) bool {
 	containers, err := a.engine.Containers(ctx, a.project.Name)
@@ -180,11 +158,11 @@ func (a *attachment) ended(ctx context.Context, c *engine.Container) bool {
 	}
 	at := slices.IndexFunc(containers, func(have *engine.Container) bool { return have.ID == c.ID })
 	if at < 0 {
-		a.ui.say("%s was removed", shortName(a.project, c))
+		a.ui.say("%s was removed", shortName(a.project.Name, c.Name))
 		return false
 	}
 	now := containers[at]
-	a.ui.say("%s exited with code %d", shortName(a.project, c), now.ExitCode)
+	a.ui.say("%s exited with code %d", shortName(a.project.Name, c.Name), now.ExitCode)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.first == nil && (a.onExit || len(a.exitCodeFrom) > 0 || a.onFailure && now.ExitCode != 0) {
@@ -225,23 +203,4 @@ func (a *attachment) stop(ctx context.Context, opts engine.DiffOptions) error {
 		return err
 	}
 	return a.apply(ctx, a.engine, plan, "stop "+a.project.Name)
-}
-
-// prefixes are what stands before the containers' lines, all of one width.
-func prefixes(p *compose.Project, containers []*engine.Container, color bool) map[string]string {
-	width := 0
-	for _, c := range containers {
-		width = max(width, len(shortName(p, c)))
-	}
-	looks := []style{cyan, yellow, green, "35", "34", "96", "93", "92", "95", "94"}
-	all := map[string]string{}
-	for i, c := range containers {
-		all[c.Name] = paint(color, looks[i%len(looks)], fmt.Sprintf("%-*s  | ", width, shortName(p, c)))
-	}
-	return all
-}
-
-// shortName is a container's name without the project's: "db-1".
-func shortName(p *compose.Project, c *engine.Container) string {
-	return strings.TrimPrefix(c.Name, p.Name+p.Separator)
 }

@@ -106,6 +106,8 @@ func (c *cli) commands() []*cobra.Command {
 		c.planCommand(),
 		c.upCommand(),
 		c.psCommand(),
+		c.logsCommand(),
+		c.execCommand(),
 		c.imagesCommand(),
 		c.stopCommand(),
 		c.downCommand(),

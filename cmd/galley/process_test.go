@@ -31,6 +31,12 @@ type process struct {
 // begin prepares a process of the test binary under the name galley.
 func begin(t *testing.T, e *enginetest.Engine, recipe string, args ...string) *process {
 	t.Helper()
+	return beginAt(t, e.Host(), recipe, args...)
+}
+
+// beginAt is begin beside the Engine of that address.
+func beginAt(t *testing.T, host, recipe string, args ...string) *process {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +50,7 @@ func begin(t *testing.T, e *enginetest.Engine, recipe string, args ...string) *p
 	p := &process{Cmd: exec.CommandContext(ctx, self, args...)}
 	p.Args[0] = "galley"
 	p.Dir = dir
-	p.Env = append(os.Environ(), "DOCKER_HOST="+e.Host(), "GALLEY_RUN_DIR="+dir, "GALLEY_STATE_DIR="+dir, "PWD="+dir, "TERM=xterm")
+	p.Env = append(os.Environ(), "DOCKER_HOST="+host, "GALLEY_RUN_DIR="+dir, "GALLEY_STATE_DIR="+dir, "PWD="+dir, "TERM=xterm")
 	p.Stdout, p.Stderr = &p.stdout, &p.stderr
 	return p
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"os"
@@ -147,7 +148,7 @@ func sweep(t *testing.T, host, project string) {
 		t.Fatal(err)
 	}
 	defer docker.Close()
-	ctx := t.Context()
+	ctx := context.WithoutCancel(t.Context()) // a clean-up comes after the test's end
 	own := filters.NewArgs(filters.Arg("label", compose.LabelProject+"="+project))
 	containers, err := docker.ContainerList(ctx, container.ListOptions{All: true, Filters: own})
 	for _, c := range containers {
