@@ -32,7 +32,7 @@ func (r *recipe) check(p *types.Project) []Diagnostic {
 	}
 	c.cycles()
 	c.ports()
-	c.containerNames(r.separator)
+	c.containerNames()
 	return c.found
 }
 

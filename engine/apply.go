@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,7 +32,7 @@ func (e *Engine) walk(ctx context.Context, plan *Plan) []outcome {
 		needs:  func(i int) []int { return plan.Steps[i].Needs },
 		after:  func(i int) []int { return plan.Steps[i].After },
 		heavy:  func(i int) bool { return plan.Steps[i].Action.Verb() != VerbAwait },
-		limit:  e.opts.Parallel,
+		limit:  cmp.Or(plan.parallel, e.opts.Parallel),
 		finish: func(i int) bool { return plan.Steps[i].urgent },
 		asides: shared.asides,
 		do: func(ctx context.Context, i int) error {
@@ -100,9 +101,9 @@ type run struct {
 }
 
 // carryOut does the action and explains its failure. What changes the Engine is finished even when ctx ends: half a
-// change is worse than one more. Waits and pulls end with ctx.
+// change is worse than one more. Waits, pulls and loads end with ctx.
 func (r *run) carryOut(ctx context.Context, action Action) error {
-	waits := action.Verb() == VerbAwait || action.Verb() == VerbPull
+	waits := action.Verb() == VerbAwait || action.Verb() == VerbPull || action.Verb() == VerbLoad
 	if !waits || r.plan.Steps[r.step].urgent {
 		ctx = context.WithoutCancel(ctx)
 	}
@@ -187,12 +188,15 @@ func (s *shared) ownLabels() map[string]string {
 	return map[string]string{compose.LabelVersion: s.opts.Version}
 }
 
-func (r *run) warn(text string)     { r.aside(Warned, text) }
-func (r *run) progress(text string) { r.aside(Progress, text) }
+func (r *run) warn(text string)     { r.aside(Event{Kind: Warned, Detail: text}) }
+func (r *run) progress(text string) { r.aside(Event{Kind: Progress, Detail: text}) }
+
+func (r *run) amount(detail string, a Amount) {
+	r.aside(Event{Kind: Progress, Detail: detail, Bytes: &a})
+}
 
 // aside tells something about the step under way, on the walk's goroutine.
-func (r *run) aside(kind EventKind, detail string) {
-	r.asides <- func() {
-		r.tell(Event{Index: r.step, Step: &r.plan.Steps[r.step], Kind: kind, Detail: detail})
-	}
+func (r *run) aside(event Event) {
+	event.Index, event.Step = r.step, &r.plan.Steps[r.step]
+	r.asides <- func() { r.tell(event) }
 }

@@ -17,6 +17,8 @@ type Plan struct {
 
 	// old are the containers that are replaced, by service: what a failed update is put back to.
 	old map[string][]*Container
+	// parallel is how many steps run at once; 0 leaves it to [Options].
+	parallel int
 }
 
 // Empty tells whether there is nothing to do.
@@ -49,7 +51,7 @@ type Action interface {
 // Target names a resource of a plan.
 type Target struct {
 	Kind Kind `json:"kind"`
-	// Name is the container's, network's or volume's name, or the image's reference.
+	// Name is the container's, network's or volume's name, the image's reference, or the tarball's path.
 	Name string `json:"name"`
 	// Service is set for containers and images.
 	Service string `json:"service,omitempty"`
@@ -67,6 +69,7 @@ const (
 	KindVolume    Kind = "volume"
 	KindImage     Kind = "image"
 	KindContainer Kind = "container"
+	KindTarball   Kind = "tarball"
 )
 
 // Verb is what an [Action] does, in the imperative.
@@ -76,6 +79,8 @@ type Verb string
 const (
 	VerbCreate     Verb = "create"
 	VerbPull       Verb = "pull"
+	VerbLoad       Verb = "load"
+	VerbTag        Verb = "tag"
 	VerbStart      Verb = "start"
 	VerbStop       Verb = "stop"
 	VerbRemove     Verb = "remove"
@@ -99,6 +104,13 @@ type Event struct {
 	Err error
 	// Detail is free text with Progress and Warned, as "12.3 MB of 40 MB" of a pull.
 	Detail string
+	// Bytes is how much of the data that a step moves has passed, with Progress; nil where nobody counts.
+	Bytes *Amount
+}
+
+// Amount is some of a total, in bytes, and how many of them pass in a second; 0 is not known.
+type Amount struct {
+	Done, Total, Rate int64
 }
 
 // EventKind is a stage in a step's life: Begun, any number of Progress and Warned, then Done or Failed; or Skipped alone.

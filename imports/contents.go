@@ -22,6 +22,8 @@ type contents struct {
 	ended bool
 	// verify has every file's digest taken, not only those of documents.
 	verify bool
+	// pour, if set, is where files are copied to while they are read.
+	pour *pour
 
 	entries, names, kept int
 	dirs                 map[string]bool // at the top
@@ -37,6 +39,9 @@ type file struct {
 	digest, diffID string
 	// doc is set if it is JSON that says something about images.
 	doc *document
+	// how is its own compression, clear its size without, as far as it was decoded.
+	how   Compression
+	clear int64
 	// err is why it could not be decoded, which matters only if something refers to it.
 	err error
 }
@@ -100,7 +105,7 @@ func (c *contents) read(r *tar.Reader, enough func(name string) bool) error {
 		case tar.TypeLink:
 			c.links[name] = clean(header.Linkname)
 		case tar.TypeReg:
-			f, err := c.readFile(r, header.Size)
+			f, err := c.readFile(name, r, header.Size)
 			if err != nil {
 				return fmt.Errorf("in %q: %w", name, err)
 			}
@@ -129,8 +134,8 @@ func (c *contents) count(name, link string) error {
 	return nil
 }
 
-// readFile reads a file as far as needed: documents wholly, others only to verify them.
-func (c *contents) readFile(r io.Reader, size int64) (*file, error) {
+// readFile reads a file as far as needed: documents wholly, others only to verify or to copy them.
+func (c *contents) readFile(name string, r io.Reader, size int64) (*file, error) {
 	if size > maxFile {
 		return nil, flawf(Excessive, "it is said to have %d bytes", size)
 	}
@@ -140,17 +145,21 @@ func (c *contents) readFile(r io.Reader, size int64) (*file, error) {
 	if err != nil {
 		return nil, readError(err)
 	}
+	f.how = compressionOf(head)
 	first := bytes.TrimLeft(head, " \t\r\n")
 	isJSON := len(first) > 0 && (first[0] == '{' || first[0] == '[')
+	wanted := c.pour.wants(name)
 	switch {
-	case isJSON && size <= maxDocument:
+	case isJSON && size <= maxDocument && !wanted:
 		err = c.readDocument(f)
-	case isJSON:
+	case isJSON && !wanted:
 		f.err = flawf(Excessive, "longer than %d bytes", maxDocument)
 		fallthrough
 	default:
-		if c.verify {
-			err = c.digest(f, head)
+		if wanted {
+			err = c.pour.layer(name, f, func(raw, clear io.Writer) error { return c.digest(f, raw, clear) })
+		} else if c.verify && c.pour == nil {
+			err = c.digest(f, io.Discard, io.Discard)
 		}
 	}
 	return f, readError(err)
@@ -173,31 +182,31 @@ func (c *contents) readDocument(f *file) error {
 	f.digest = "sha256:" + hex.EncodeToString(sum[:])
 	f.diffID = f.digest
 	f.doc, f.err = parse(c.text.Bytes())
-	return nil
+	return c.pour.document(f, c.text.Bytes())
 }
 
-// digest takes the digests of a file, in one pass for both.
-func (c *contents) digest(f *file, head []byte) error {
-	raw := sha256.New()
-	how := compressionOf(head)
-	if how == Plain {
-		if _, err := io.Copy(raw, c.buffer); err != nil {
+// digest takes the digests of a file, in one pass for both. What is read goes to raw, what that is in clear to clear.
+func (c *contents) digest(f *file, raw, clear io.Writer) error {
+	sum := sha256.New()
+	if f.how == Plain {
+		n, err := io.Copy(io.MultiWriter(sum, raw, clear), c.buffer)
+		if err != nil {
 			return err
 		}
-		f.digest = "sha256:" + hex.EncodeToString(raw.Sum(nil))
+		f.digest, f.clear = "sha256:"+hex.EncodeToString(sum.Sum(nil)), n
 		f.diffID = f.digest
 		return nil
 	}
-	source := &keeper{r: io.TeeReader(c.buffer, raw)}
+	source := &keeper{r: io.TeeReader(c.buffer, io.MultiWriter(sum, raw))}
 	if c.inner == nil {
 		c.inner = bufio.NewReaderSize(nil, 32<<10)
 	}
 	c.inner.Reset(source)
-	clear, close, err := decompress(c.inner, how)
+	decoded, close, err := decompress(c.inner, f.how)
 	defer close()
 	diff := sha256.New()
 	if err == nil {
-		_, err = io.Copy(diff, clear)
+		f.clear, err = io.Copy(io.MultiWriter(diff, clear), decoded)
 	}
 	if source.err != nil {
 		return source.err // the archive can't be read; what the decoder makes of that is nothing new
@@ -210,7 +219,7 @@ func (c *contents) digest(f *file, head []byte) error {
 	if _, err := io.Copy(io.Discard, source); err != nil {
 		return err
 	}
-	f.digest = "sha256:" + hex.EncodeToString(raw.Sum(nil))
+	f.digest = "sha256:" + hex.EncodeToString(sum.Sum(nil))
 	return nil
 }
 
@@ -243,19 +252,19 @@ func (c *contents) keep(name string, f *file) error {
 }
 
 // lookup finds a file by the name that a document gives, through links.
-func (c *contents) lookup(name string) *file {
+func (c *contents) lookup(name string) *file { return c.files[c.locate(name)] }
+
+// locate is the file's own name behind the one that a document gives.
+func (c *contents) locate(name string) string {
 	name = clean(name)
-	for hops := 0; hops < 10; hops++ {
-		if f := c.files[name]; f != nil {
-			return f
-		}
+	for hops := 0; hops < 10 && c.files[name] == nil; hops++ {
 		target, ok := c.links[name]
 		if !ok {
-			return nil
+			break
 		}
 		name = target
 	}
-	return nil
+	return name
 }
 
 // absent says that a document is not in the archive, or not yet.

@@ -152,9 +152,5 @@ func (e *platformError) Error() string {
 	for i, p := range e.image.Platforms {
 		names[i] = p.String()
 	}
-	name := e.image.ID
-	if len(e.image.Tags) > 0 {
-		name = e.image.Tags[0]
-	}
-	return fmt.Sprintf("image %q is for %s, and this machine is %s", name, strings.Join(names, ", "), e.machine)
+	return fmt.Sprintf("image %q is for %s, and this machine is %s", e.image.Name(), strings.Join(names, ", "), e.machine)
 }

@@ -49,12 +49,23 @@ type Image struct {
 	Runs bool `json:"runs"`
 	// Size is in bytes, that of the layers as they lie in the archive: compressed, perhaps. 0 if reading could stop before.
 	Size int64 `json:"size"`
-	// DiffIDs are the digests of the layers' uncompressed contents, the lowest layer first.
+	// DiffIDs are the digests of the layers' uncompressed contents, the lowest layer first; Layers are the files that hold
+	// them, in the same order.
 	DiffIDs    []string `json:"diff_ids"`
+	Layers     []Layer  `json:"layers"`
 	Entrypoint []string `json:"entrypoint,omitempty"`
 	Cmd        []string `json:"cmd,omitempty"`
 	// Healthcheck is nil if the image has none.
 	Healthcheck *Healthcheck `json:"healthcheck,omitempty"`
+}
+
+// Layer is a file of an archive.
+type Layer struct {
+	// File is its name in the archive, Size its size there in bytes; 0 if reading could stop before and nothing else tells.
+	File string `json:"file"`
+	Size int64  `json:"size"`
+	// Compression is the layer's own, inside the archive's; empty if reading could stop before.
+	Compression Compression `json:"compression,omitempty"`
 }
 
 // Healthcheck is how an image says that its containers are probed; a duration of 0 is the Engine's default.

@@ -32,13 +32,15 @@ type entry struct {
 
 // listing collects the archives that patterns and lists name, each path once, in their order.
 type listing struct {
+	// root is what absolute paths in lists start from.
+	root    string
 	entries []*entry
 	byPath  map[string]*entry
 }
 
 // collect expands patterns: a match that ends in .lst is a list, any other is an archive.
-func collect(patterns []string) []*entry {
-	l := &listing{byPath: map[string]*entry{}}
+func collect(root string, patterns []string) []*entry {
+	l := &listing{root: root, byPath: map[string]*entry{}}
 	for _, pattern := range patterns {
 		for _, path := range expand(pattern) {
 			if strings.HasSuffix(path, ".lst") {
@@ -140,7 +142,9 @@ func (l *listing) readWord(word string, m mention) {
 		l.fail(BadList, m.place, m.place.File, fmt.Errorf("a path is longer than %d bytes", maxPath))
 		return
 	}
-	if !filepath.IsAbs(word) {
+	if filepath.IsAbs(word) {
+		word = filepath.Join(l.root, word)
+	} else {
 		word = filepath.Join(filepath.Dir(m.place.File), word)
 	}
 	paths := expand(word)

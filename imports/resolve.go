@@ -181,7 +181,7 @@ func choose(variants []variant, machine Platform) (*found, error) {
 	f.layers = best.layers
 	f.Image = Image{
 		ID: best.config.digest, Platform: best.own(), Platforms: f.Platforms, Runs: bestFit >= 0,
-		Tags: []string{}, DiffIDs: append([]string{}, doc.RootFS.DiffIDs...),
+		Tags: []string{}, DiffIDs: append([]string{}, doc.RootFS.DiffIDs...), Layers: []Layer{},
 	}
 	if s := doc.Config; s != nil {
 		f.Entrypoint, f.Cmd, f.Healthcheck = s.Entrypoint, s.Cmd, s.Healthcheck.export()
@@ -258,22 +258,27 @@ func (c *contents) hasLayers() bool {
 
 // weighLayers adds up the layers' sizes, and checks what of them was read.
 func (c *contents) weighLayers(f *found) error {
+	known := true
 	for i, l := range f.layers {
-		have := c.lookup(l.name)
+		file := c.locate(l.name)
+		have := c.files[file]
 		if have == nil {
 			if c.ended && !l.elsewhere {
 				return flawf(Corrupt, "%w", &absent{l.name})
 			}
-			if l.size <= 0 || l.size > maxFile {
-				f.Size = 0
-				return nil
+			size := l.size
+			if size < 0 || size > maxFile {
+				size = 0
 			}
-			f.Size += l.size
+			known = known && size > 0
+			f.Layers = append(f.Layers, Layer{File: file, Size: size})
+			f.Size += size
 			continue
 		}
 		if err := have.is(l.name, l.digest, l.size); err != nil {
 			return err
 		}
+		f.Layers = append(f.Layers, Layer{File: file, Size: have.size, Compression: have.how})
 		f.Size += have.size
 		if !c.verify {
 			continue
@@ -284,6 +289,9 @@ func (c *contents) weighLayers(f *found) error {
 		if have.diffID != "" && isDigest(f.DiffIDs[i]) && have.diffID != f.DiffIDs[i] {
 			return flawf(Corrupt, "layer %q does not have the content that the configuration names", l.name)
 		}
+	}
+	if !known {
+		f.Size = 0
 	}
 	return nil
 }

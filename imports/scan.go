@@ -30,6 +30,10 @@ type Scanner struct {
 	// Verify reads every archive to its end and compares each layer with its digests. Without it a compressed archive is
 	// read only until it is known what is in it, and a plain one by its headers: what is wrong in a layer remains unseen.
 	Verify bool
+	// Root is taken for "/" by absolute paths in lists; "" is the machine's own.
+	Root string
+	// Record, if set, saves reading archives that did not change since they were scanned.
+	Record *Record
 }
 
 // Scan expands patterns as the shell does, and reads what they match: lists of archives, whose names end in .lst, and
@@ -39,10 +43,8 @@ type Scanner struct {
 // The archives that could be read are returned in that order, each once. The error joins an [*Error] for each of the
 // others, and for each image that this machine does not run. It is the context's if that ended before.
 func (s Scanner) Scan(ctx context.Context, patterns ...string) ([]Archive, error) {
-	if s.Platform == (Platform{}) {
-		s.Platform = thisMachine()
-	}
-	entries := collect(patterns)
+	s.Platform = s.machine()
+	entries := collect(s.Root, patterns)
 	archives, faults := make([]*Archive, len(entries)), make([]error, len(entries))
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
@@ -62,6 +64,14 @@ func (s Scanner) Scan(ctx context.Context, patterns ...string) ([]Archive, error
 		}
 	}
 	return all, errors.Join(faults...)
+}
+
+// machine is the platform that is scanned for.
+func (s Scanner) machine() Platform {
+	if s.Platform == (Platform{}) {
+		return thisMachine()
+	}
+	return s.Platform
 }
 
 // scanEntry reads an archive. Both results may be there: one image of several may be for other machines.
@@ -108,6 +118,11 @@ func (s Scanner) scanFile(ctx context.Context, a *Archive, mentions []mention) e
 		return flawf(Empty, "the file is empty")
 	}
 	summed := s.Verify || slices.ContainsFunc(mentions, func(m mention) bool { return m.sum != "" })
+	if known := s.Record.find(a.Path, info, s.Platform, s.Verify, summed); known != nil {
+		known.Path, known.Listed = a.Path, a.Listed
+		*a = *known
+		return checkSum(a.Digest, mentions)
+	}
 	source := &source{ctx: ctx, file: file}
 	var sum hash.Hash
 	if summed {
@@ -126,6 +141,9 @@ func (s Scanner) scanFile(ctx context.Context, a *Archive, mentions []mention) e
 	if source.err != nil {
 		return source.err
 	}
+	if err == nil {
+		s.Record.keep(*a, info, s.Platform, s.Verify)
+	}
 	return err
 }
 
@@ -139,7 +157,7 @@ func (s Scanner) read(a *Archive, source *source, sum hash.Hash) error {
 		if err := c.read(tar.NewReader(source), nil); err != nil { // it seeks over layers
 			return c.judge(err)
 		}
-	} else if err := s.stream(c, a.Compression, source, sum); err != nil {
+	} else if err := s.decode(c, a.Compression, source, sum); err != nil {
 		return err
 	}
 	var err error
@@ -147,8 +165,8 @@ func (s Scanner) read(a *Archive, source *source, sum hash.Hash) error {
 	return err
 }
 
-// stream reads an archive from front to back, until all is known of it.
-func (s Scanner) stream(c *contents, how Compression, r io.Reader, sum hash.Hash) error {
+// decode reads an archive from front to back, until all is known of it.
+func (s Scanner) decode(c *contents, how Compression, r io.Reader, sum hash.Hash) error {
 	if sum != nil {
 		r = io.TeeReader(r, sum)
 	}
@@ -208,6 +226,9 @@ type source struct {
 	ctx  context.Context // of one scan; its reader lives no longer
 	file content
 	err  error
+	// progress, if set, is told how much of the file was passed.
+	progress func(int64)
+	passed   int64
 }
 
 func (s *source) Read(p []byte) (int, error) {
@@ -219,10 +240,21 @@ func (s *source) Read(p []byte) (int, error) {
 	if err != nil && err != io.EOF {
 		s.err = fileError(err)
 	}
+	s.pass(s.passed + int64(n))
 	return n, err
+}
+
+func (s *source) pass(to int64) {
+	if s.passed = to; s.progress != nil {
+		s.progress(to)
+	}
 }
 
 // Seek lets a plain archive's layers be passed over.
 func (s *source) Seek(offset int64, whence int) (int64, error) {
-	return s.file.Seek(offset, whence)
+	at, err := s.file.Seek(offset, whence)
+	if err == nil {
+		s.pass(at)
+	}
+	return at, err
 }

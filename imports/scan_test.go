@@ -43,6 +43,20 @@ func wantWeb() Image {
 	}
 }
 
+// bare is an image without its layers' files, whose names are each archive's own.
+func bare(t *testing.T, i Image) Image {
+	t.Helper()
+	var size int64
+	for _, l := range i.Layers {
+		size += l.Size
+	}
+	if len(i.Layers) != len(i.DiffIDs) || i.Size != 0 && size != i.Size {
+		t.Errorf("layers %+v of an image of %d bytes, %v", i.Layers, i.Size, i.DiffIDs)
+	}
+	i.Layers = nil
+	return i
+}
+
 // TestFormats reads the same images from each format in each compression, thoroughly and not.
 func TestFormats(t *testing.T) {
 	var oci layout
@@ -90,7 +104,7 @@ func TestFormats(t *testing.T) {
 					if f.index {
 						want.Digest = manifest["digest"].(string)
 					}
-					if !reflect.DeepEqual(got.Images[0], want) {
+					if !reflect.DeepEqual(bare(t, got.Images[0]), want) {
 						t.Errorf("got  %+v\nwant %+v", got.Images[0], want)
 					}
 					if tags := got.Images[1].Tags; !slices.Equal(tags, db().tags) || got.Images[1].Healthcheck.Enabled() {
@@ -130,7 +144,7 @@ func TestBzip2(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := one(t, onAMD64(), content)
-	if got.Compression != Bzip2 || !reflect.DeepEqual(got.Images[0], wantWeb()) {
+	if got.Compression != Bzip2 || !reflect.DeepEqual(bare(t, got.Images[0]), wantWeb()) {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -151,7 +165,7 @@ func TestLinkedLayers(t *testing.T) {
 	}
 	s := onAMD64()
 	s.Verify = true
-	if got := one(t, s, tarOf(t, parts...)).Images[0]; !reflect.DeepEqual(got, wantWeb()) {
+	if got := bare(t, one(t, s, tarOf(t, parts...)).Images[0]); !reflect.DeepEqual(got, wantWeb()) {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -277,7 +291,7 @@ func TestEarlyEnd(t *testing.T) {
 	cut := whole[:len(whole)-len(noise)/2]
 	want := wantWeb()
 	want.Size = 0
-	if got := one(t, onAMD64(), cut).Images[0]; !reflect.DeepEqual(got, want) {
+	if got := bare(t, one(t, onAMD64(), cut).Images[0]); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v", got)
 	}
 	s := onAMD64()

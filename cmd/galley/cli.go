@@ -109,13 +109,13 @@ func (c *cli) commands() []*cobra.Command {
 		c.logsCommand(),
 		c.execCommand(),
 		c.imagesCommand(),
+		c.importCommand(),
 		c.stopCommand(),
 		c.downCommand(),
 		c.boshCommand(),
 		c.versionCommand(),
 		exitCodesHelp(),
 		environmentHelp(),
-		codesHelp(),
 	}
 }
 

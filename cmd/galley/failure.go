@@ -9,6 +9,7 @@ import (
 	"galley/bosh"
 	"galley/compose"
 	"galley/engine"
+	"galley/imports"
 )
 
 // report prints why a command failed: every failure once, root causes only, each with its way out.
@@ -113,7 +114,7 @@ func stepFailure(e *engine.StepError) failure {
 		f.text, f.logs = words(e.Err), nil
 	case errors.As(e.Err, &unhealthy):
 		f.text = fmt.Sprintf("%s (container %s)", unhealthy, unhealthy.Container)
-	case is[*engine.ImageError](e.Err):
+	case is[*engine.ImageError](e.Err), is[*imports.Error](e.Err):
 		f.text = words(e.Err)
 	default:
 		f.text = fmt.Sprintf("%s %s: %s", wordsOf(e.Step.Action.Verb()).doing, target, words(e.Err))
@@ -167,6 +168,8 @@ func hintFor(err error) string {
 		return "galley drives Docker Engine 20.10 and newer"
 	case errors.As(err, &old):
 		return "take the attribute out of the recipe, or bring the engine up to date"
+	case is[*engine.SpaceError](err):
+		return "free some space there, or move the engine's data root to a larger disk"
 	case is[*bosh.HeldError](err):
 		return "--wait-lock waits until it is given back"
 	}

@@ -144,6 +144,9 @@ func (r *row) take(e engine.Event, now time.Time) {
 		r.detail = ""
 	case engine.Progress:
 		r.detail = e.Detail
+		if e.Bytes != nil {
+			r.detail = bar(e.Bytes) + amountWords(e)
+		}
 	case engine.Done:
 		r.underWay--
 		r.took = now.Sub(r.began)

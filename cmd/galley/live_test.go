@@ -258,7 +258,7 @@ func TestPlainProgressPrintsALineForEachStepThatEnded(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		u := newUI(nil, &out, "never", test.mode, func(string) string { return "" })
-		show := map[string]progress{"plain": plainProgress{u}, "json": jsonProgress{u}, "quiet": quietProgress{u}}[test.mode]
+		show := map[string]progress{"plain": &plainProgress{ui: u}, "json": jsonProgress{u}, "quiet": quietProgress{u}}[test.mode]
 		play := func(kind engine.EventKind, verb engine.Verb, name string, took time.Duration, err error, detail string) {
 			e := find(t, plan, verb, name)
 			e.Kind, e.Took, e.Err, e.Detail = kind, took, err, detail

@@ -152,7 +152,7 @@ func planSummary(plan *engine.Plan) string {
 	}
 	var parts []string
 	for _, v := range []engine.Verb{
-		engine.VerbPull, engine.VerbCreate, engine.VerbConnect, engine.VerbStart, engine.VerbRestart, engine.VerbStop,
+		engine.VerbLoad, engine.VerbTag, engine.VerbPull, engine.VerbCreate, engine.VerbConnect, engine.VerbStart, engine.VerbRestart, engine.VerbStop,
 		engine.VerbDisconnect, engine.VerbRemove, engine.VerbRename,
 	} {
 		if count[v] > 0 {

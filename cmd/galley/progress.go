@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
+
+	"github.com/docker/go-units"
 
 	"galley/engine"
 )
@@ -30,7 +33,7 @@ func (c *cli) follow(ctx context.Context, e *engine.Engine, title string, total 
 	case c.ui.live:
 		f.show = newLive(c.ui, terminalSize(c.err), title, total)
 	default:
-		f.show = plainProgress{c.ui}
+		f.show = &plainProgress{ui: c.ui}
 	}
 	e.Notify = f.event
 	f.unhook = context.AfterFunc(ctx, func() {
@@ -72,22 +75,49 @@ func wordsOf(v engine.Verb) wording {
 		return wording{"waiting for", "ready"}
 	case engine.VerbRun:
 		return wording{"running a hook in", "hook done"}
-	case engine.VerbPull, engine.VerbStart, engine.VerbRestart, engine.VerbConnect, engine.VerbDisconnect:
+	case engine.VerbTag:
+		return wording{"tagging", "tagged"}
+	case engine.VerbPull, engine.VerbLoad, engine.VerbStart, engine.VerbRestart, engine.VerbConnect, engine.VerbDisconnect:
 		return wording{string(v) + "ing", string(v) + "ed"}
 	}
 	// create, remove, rename
 	return wording{string(v[:len(v)-1]) + "ing", string(v) + "d"}
 }
 
-// plainProgress prints a line for each step that has ended.
+// plainProgress prints a line for each step that has ended, and now and then one for a step that moves many bytes.
 type plainProgress struct {
 	ui *ui
+	// told is when something was last said of a step under way, or might have been, by its target's name.
+	told map[string]time.Time
 }
 
-func (p plainProgress) event(e engine.Event) {
+// tellEvery is how often a step under way gets a line where lines are final.
+const tellEvery = 5 * time.Second
+
+func (p *plainProgress) amount(target engine.Target, e engine.Event) {
+	if e.Bytes == nil {
+		return
+	}
+	last, known := p.told[target.Name]
+	if known && time.Since(last) < tellEvery {
+		return
+	}
+	if p.told == nil {
+		p.told = map[string]time.Time{}
+	}
+	p.told[target.Name] = time.Now()
+	if known {
+		p.ui.say(" %-9s %s  %s", target.Kind, target.Name, amountWords(e))
+	}
+}
+
+func (p *plainProgress) event(e engine.Event) {
 	target := e.Step.Action.Target()
 	state := wordsOf(e.Step.Action.Verb()).done
 	switch e.Kind {
+	case engine.Progress:
+		p.amount(target, e)
+		return
 	case engine.Warned:
 		p.ui.warn(fmt.Sprintf("%s: %s", target, e.Detail))
 		return
@@ -100,8 +130,40 @@ func (p plainProgress) event(e engine.Event) {
 	p.ui.say(" %-9s %s  %s  %s", target.Kind, target.Name, state, seconds(e.Took))
 }
 
-func (p plainProgress) say(text string) { p.ui.say("%s", text) }
-func (plainProgress) close()            {}
+func (p *plainProgress) say(text string) { p.ui.say("%s", text) }
+func (*plainProgress) close()            {}
+
+// amountWords tells how far a step is by its bytes: "reading 45% of 2GB, 120MB/s".
+func amountWords(e engine.Event) string {
+	text := e.Detail + " "
+	if e.Bytes.Total > 0 {
+		text += fmt.Sprintf("%d%% of %s", percent(e.Bytes), byteSize(e.Bytes.Total))
+	} else {
+		text += byteSize(e.Bytes.Done)
+	}
+	if e.Bytes.Rate > 0 {
+		text += fmt.Sprintf(", %s/s", byteSize(e.Bytes.Rate))
+	}
+	return text
+}
+
+func percent(a *engine.Amount) int64 { return min(100, a.Done*100/max(1, a.Total)) }
+
+func byteSize(n int64) string { return units.HumanSizeWithPrecision(float64(n), 3) }
+
+// bar draws an amount: "[=====>    ]"; nothing where the total is not known.
+func bar(a *engine.Amount) string {
+	const width = 20
+	if a.Total <= 0 {
+		return ""
+	}
+	full := int(percent(a) * width / 100)
+	drawn := strings.Repeat("=", full)
+	if full < width {
+		drawn += ">"
+	}
+	return fmt.Sprintf("[%-*s] ", width, drawn)
+}
 
 // quietProgress shows warnings alone.
 type quietProgress struct {
@@ -133,7 +195,11 @@ type eventObject struct {
 	// Seconds is how long the step took, with done and failed.
 	Seconds *float64 `json:"seconds,omitempty"`
 	Detail  string   `json:"detail,omitempty"`
-	Error   string   `json:"error,omitempty"`
+	// Current, Total and Rate are bytes, and bytes a second, of a step that moves many; a total that is not known is missing.
+	Current int64  `json:"current,omitempty"`
+	Total   int64  `json:"total,omitempty"`
+	Rate    int64  `json:"rate,omitempty"`
+	Error   string `json:"error,omitempty"`
 }
 
 func (p jsonProgress) event(e engine.Event) {
@@ -150,6 +216,9 @@ func (p jsonProgress) event(e engine.Event) {
 	if e.Kind == engine.Done || e.Kind == engine.Failed {
 		took := e.Took.Round(time.Millisecond).Seconds()
 		o.Seconds = &took
+	}
+	if e.Bytes != nil {
+		o.Current, o.Total, o.Rate = e.Bytes.Done, e.Bytes.Total, e.Bytes.Rate
 	}
 	if e.Err != nil {
 		o.Error = words(e.Err)

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"galley/engine"
+	"galley/imports"
+)
+
+// importFlags say which tarballs to import; up, run and check have them as --import.
+type importFlags struct {
+	globs []string
+	root  string
+}
+
+// importLists is where the lists of BOSH jobs are, as seen from the root.
+const importLists = "/var/vcap/jobs/*/docker-bosh-release-import/*.lst"
+
+// importCommand loads exported images.
+func (c *cli) importCommand() *cobra.Command {
+	var flags importFlags
+	cmd := &cobra.Command{
+		Use:   "import [flags] [GLOB...]",
+		Short: "Load exported images that the Engine lacks",
+		Long: `Load the images in tarballs that the Engine lacks, several at a time, and give them
+their tags. What is there already is told by its digests, without loading it; tarballs
+that did not change since they were last read are not read again.
+
+Each GLOB names tarballs, or, if they end in .lst, lists of tarballs, as
+"galley images --tarballs" reads them. Without GLOB they are those of BOSH jobs:
+` + importLists + `
+
+A tarball is compared with its digests while it is loaded, and what its images are
+called is told to the Engine last: one that is broken leaves nothing behind. Every
+tarball that can't be used is told, with the line that lists it; the others are loaded,
+and the exit code is 1.
+
+Of several tarballs that give the same tag to different images the last one counts.`,
+		RunE: func(cmd *cobra.Command, globs []string) error {
+			flags.globs = globs
+			return c.importOnly(cmd.Context(), &flags)
+		},
+	}
+	flags.addRoot(cmd.Flags())
+	return cmd
+}
+
+func (i *importFlags) addRoot(f *pflag.FlagSet) {
+	f.StringVar(&i.root, "root", "", "`DIR` to take for / in the default GLOB and in lists")
+}
+
+// addTo declares --import for commands that import before they do something else.
+func (i *importFlags) addTo(f *pflag.FlagSet) {
+	f.StringArrayVar(&i.globs, "import", nil, "load the tarballs that `GLOB` names before; repeatable (without GLOB: those of BOSH jobs)")
+	f.Lookup("import").NoOptDefVal = importLists
+}
+
+// patterns are the GLOBs, or the default one.
+func (i *importFlags) patterns() []string {
+	if len(i.globs) == 0 {
+		return []string{filepath.Join(either(i.root, "/"), importLists)}
+	}
+	return i.globs
+}
+
+// scanner reads tarballs, and remembers them from one time to the next.
+func (c *cli) scanner(root string) imports.Scanner {
+	return imports.Scanner{Root: root, Record: imports.OpenRecord(filepath.Join(c.paths().State, "tarballs"))}
+}
+
+func (c *cli) importOnly(ctx context.Context, flags *importFlags) error {
+	scanner := c.scanner(flags.root)
+	archives, faults := scanner.Scan(ctx, flags.patterns()...)
+	if ctx.Err() != nil {
+		return faults
+	}
+	e, err := c.connect(ctx)
+	if err != nil {
+		return errors.Join(faults, err)
+	}
+	defer e.Close()
+	return errors.Join(faults, c.loadImages(ctx, e, scanner, archives))
+}
+
+// loadImages has the Engine load what it lacks of archives, and shows how that is getting on.
+func (c *cli) loadImages(ctx context.Context, e *engine.Engine, scanner imports.Scanner, archives []imports.Archive) error {
+	plan, err := e.PlanLoad(ctx, archives, engine.LoadOptions{Scanner: scanner, Parallel: max(0, c.global.parallel)})
+	if err != nil {
+		return err
+	}
+	if c.global.dryRun {
+		return c.printPlan(plan, "text")
+	}
+	for _, warning := range plan.Warnings {
+		c.ui.warn(warning)
+	}
+	if !plan.Empty() {
+		show := c.follow(ctx, e, "import", len(plan.Steps))
+		err = e.Apply(ctx, plan)
+		show.close()
+	}
+	if saving := scanner.Record.Save(); saving != nil {
+		c.ui.warn(saving.Error())
+	}
+	if err == nil {
+		c.ui.say("import: %s", importSummary(archives, plan))
+	}
+	return err
+}
+
+// importSummary counts images: "3 images loaded, 17 there already".
+func importSummary(archives []imports.Archive, plan *engine.Plan) string {
+	images := map[string]bool{}
+	for _, a := range archives {
+		for _, img := range a.Images {
+			images[img.ID] = images[img.ID] || img.Runs
+		}
+	}
+	all := 0
+	for _, runs := range images {
+		if runs {
+			all++
+		}
+	}
+	loaded := len(plan.Loads())
+	switch {
+	case len(archives) == 0:
+		return "there are no tarballs"
+	case plan.Empty():
+		return fmt.Sprintf("nothing to do, %s there already", plural(all, "image"))
+	}
+	return fmt.Sprintf("%s loaded, %d there already", plural(loaded, "image"), all-loaded)
+}

@@ -1,0 +1,231 @@
+package engine
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/api/types/versions"
+	"github.com/docker/docker/client"
+
+	"galley/imports"
+)
+
+// loads is what the loads of one plan have in common.
+type loads struct {
+	store    *Store
+	scanner  imports.Scanner
+	parallel int
+	room     *room
+}
+
+func newLoads(store *Store, opts LoadOptions) *loads {
+	l := &loads{store: store, scanner: opts.Scanner, parallel: opts.Parallel, room: newRoom(store.Root)}
+	if l.parallel <= 0 {
+		l.parallel = runtime.GOMAXPROCS(0)
+	}
+	return l
+}
+
+// loadArchive loads images out of an archive.
+type loadArchive struct {
+	*loads
+	archive imports.Archive
+	wanted  []imports.Wanted
+}
+
+func (a loadArchive) Target() Target { return Target{Kind: KindTarball, Name: a.archive.Path} }
+func (loadArchive) Verb() Verb       { return VerbLoad }
+
+func (a loadArchive) do(ctx context.Context, r *run) error {
+	done, err := a.room.take(ctx, a.spool())
+	if err == nil {
+		if err = a.load(ctx, r); err != nil && a.omits() && strings.Contains(err.Error(), "no such file") {
+			err = a.whole().load(ctx, r) // a layer that was there has gone meanwhile
+		}
+		done()
+	}
+	if ctx.Err() != nil {
+		return errLeft // the Engine acts on an archive's end alone, so nothing came of its beginning
+	}
+	return err
+}
+
+// omits tells whether layers are left out that the Engine has.
+func (a loadArchive) omits() bool {
+	return slices.ContainsFunc(a.wanted, func(w imports.Wanted) bool { return w.Have > 0 })
+}
+
+// whole is the load with all layers.
+func (a loadArchive) whole() loadArchive {
+	a.wanted = slices.Clone(a.wanted)
+	for i := range a.wanted {
+		a.wanted[i].Have = 0
+	}
+	return a
+}
+
+// load streams the archive to the Engine, and holds its answer against what was promised.
+func (a loadArchive) load(ctx context.Context, r *run) error {
+	meter := newMeter(a.archive.Size, r.amount)
+	ctx, patience := newPatience(ctx, r.opts.FinishWithin+a.unpacking())
+	defer patience.end()
+	read, write := io.Pipe()
+	streamed := make(chan error, 1)
+	go func() {
+		buffer := bufio.NewWriterSize(write, 128<<10)
+		err := a.scanner.Stream(ctx, buffer, a.archive, a.wanted, imports.StreamOptions{
+			Unpack: a.store.cantUnpack(),
+			Progress: func(passed int64) {
+				patience.renew()
+				meter.passed(passed)
+			},
+		})
+		if err == nil {
+			err = buffer.Flush()
+		}
+		write.CloseWithError(err)
+		streamed <- err
+	}()
+	answer, err := r.api.ImageLoad(ctx, read, client.ImageLoadWithQuiet(false))
+	var loaded []string
+	if err == nil {
+		loaded, err = readLoad(answer.Body, func(done, total int64) {
+			patience.renew()
+			meter.unpacked(done, total)
+		})
+		err = errors.Join(err, answer.Body.Close())
+	}
+	read.Close() // an Engine that refused has perhaps not read all
+	switch streamErr := <-streamed; {
+	case is[*imports.Error](streamErr):
+		return streamErr
+	case err != nil:
+		return errors.Join(r.explain(ctx, err), a.withdraw(ctx, r))
+	}
+	return a.check(ctx, r, loaded)
+}
+
+// unpacking is how long the Engine may take for an archive without a word, on top of what any call may take: it is silent
+// while it unpacks a layer into the containerd image store. 4 MB a second is a slow disk.
+func (a loadArchive) unpacking() time.Duration {
+	return time.Duration(a.spool()/(4<<20)) * time.Second
+}
+
+// cantUnpack tells which compressions of layers an Engine can't undo: xz it leaves to a program that may not be there, and
+// zstd it knows since 23.0. Source: moby, pkg/archive.
+func (s *Store) cantUnpack() func(imports.Compression) bool {
+	old := versions.LessThan(s.API, "1.42")
+	return func(how imports.Compression) bool {
+		return how == imports.Xz || how == imports.Zstd && old
+	}
+}
+
+// check holds what the Engine says it loaded, and what it shows of it, against what was promised.
+func (a loadArchive) check(ctx context.Context, r *run, loaded []string) error {
+	ctx, cancel := context.WithTimeout(ctx, r.opts.AnswerWithin)
+	defer cancel()
+	for _, w := range a.wanted {
+		for _, tag := range w.Tags {
+			if !slices.Contains(loaded, tag) {
+				return fmt.Errorf("%w: it says nothing of %q", errUnlike, tag)
+			}
+		}
+		id, err := a.identify(ctx, r, w, loaded)
+		if err != nil {
+			return err
+		}
+		if a.store.Containerd {
+			a.scanner.Record.SetManifest(w.Image.ID, id)
+		}
+	}
+	return nil
+}
+
+// identify finds a loaded image, by its tag, or, if it has none, among the IDs that the Engine told.
+func (a loadArchive) identify(ctx context.Context, r *run, w imports.Wanted, loaded []string) (id string, err error) {
+	refs := loaded
+	switch {
+	case len(w.Tags) > 0:
+		refs = w.Tags[:1]
+	case !a.store.Containerd:
+		refs = []string{w.Image.ID}
+	}
+	for _, ref := range refs {
+		have, err := r.api.ImageInspect(ctx, ref)
+		if err != nil {
+			return "", fmt.Errorf("looking for image %q after its load: %w", ref, err)
+		}
+		if slices.Equal(have.RootFS.Layers, w.Image.DiffIDs) && (a.store.Containerd || have.ID == w.Image.ID) {
+			return have.ID, nil
+		}
+	}
+	return "", fmt.Errorf("%w: image %q is another one there", errUnlike, w.Image.Name())
+}
+
+// withdraw takes the tags back that a failed load left in the containerd image store, which tags before it unpacks. Other
+// stores tag what is whole alone.
+func (a loadArchive) withdraw(ctx context.Context, r *run) error {
+	if !a.store.Containerd {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.opts.AnswerWithin)
+	defer cancel()
+	now, err := r.Store(ctx)
+	if err != nil {
+		return fmt.Errorf("taking back what the failed load left: %w", err)
+	}
+	var errs []error
+	for _, w := range a.wanted {
+		for _, tag := range w.Tags {
+			switch before := a.store.tagged(tag); {
+			case now.tagged(tag) == before:
+			case before != "":
+				errs = append(errs, r.api.ImageTag(ctx, before, tag))
+			default:
+				_, err := r.api.ImageRemove(ctx, tag, image.RemoveOptions{})
+				errs = append(errs, gone(err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// readLoad follows the stream of POST /images/load and returns the tags and IDs that it tells. The Engine answers 200 and
+// puts later errors into the stream. Source: moby, image/tarexport/load.go and daemon/containerd/image_exporter.go.
+func readLoad(stream io.Reader, progress func(done, total int64)) ([]string, error) {
+	type line struct {
+		Stream   string
+		Error    string
+		ID       string
+		Progress struct{ Current, Total int64 } `json:"progressDetail"`
+	}
+	var loaded []string
+	for lines := json.NewDecoder(stream); ; {
+		var l line
+		err := lines.Decode(&l)
+		switch {
+		case errors.Is(err, io.EOF):
+			return loaded, nil
+		case err != nil:
+			return loaded, fmt.Errorf("reading the engine's answer: %w", err)
+		case l.Error != "":
+			return loaded, errors.New(l.Error)
+		case l.Progress.Total > 0:
+			progress(l.Progress.Current, l.Progress.Total)
+		}
+		for _, prefix := range []string{"Loaded image: ", "Loaded image ID: "} {
+			if name, ok := strings.CutPrefix(strings.TrimSpace(l.Stream), prefix); ok {
+				loaded = append(loaded, name)
+			}
+		}
+	}
+}
