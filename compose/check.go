@@ -32,7 +32,7 @@ func (r *recipe) check(p *types.Project) []Diagnostic {
 	}
 	c.cycles()
 	c.ports()
-	c.containerNames()
+	c.containerNames(r.separator)
 	return c.found
 }
 

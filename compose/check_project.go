@@ -41,47 +41,89 @@ func (c *checker) cycles() {
 	}
 }
 
-// published is one fixed port of the host.
+// published is what one container takes of the host's ports: a fixed one, or one out of a range.
 type published struct {
 	service, ip, protocol string
-	port                  int
+	first, last           int
+	path                  string
 }
 
-// ports reports host ports that two containers would take. A range of host ports for one container port is the
-// Engine's to choose from, and conflicts with nothing that can be known here.
+func (p published) fixed() bool { return p.first == p.last }
+
+// ports reports host ports that two containers would take. Out of a range the Engine takes any that is free; a conflict
+// is then that none is left.
 func (c *checker) ports() {
-	var taken []published
+	var ranges []published
+	taken := takenPorts{}
+	for _, p := range c.published() {
+		if !p.fixed() {
+			ranges = append(ranges, p)
+			continue
+		}
+		if other := taken.blocking(p, p.first); other != nil {
+			c.add(Error, "port-conflict", p.path,
+				fmt.Sprintf("host port %d/%s is already published by service %q", p.first, p.protocol, other.service), "")
+		}
+		taken[p.first] = append(taken[p.first], p)
+	}
+	// Those that must choose earliest choose first, and take the lowest port: so nobody is left out without need.
+	slices.SortStableFunc(ranges, func(a, b published) int { return a.last - b.last })
+	for _, p := range ranges {
+		free := p.first
+		for free <= p.last && taken.blocking(p, free) != nil {
+			free++
+		}
+		if free > p.last {
+			c.add(Error, "port-conflict", p.path,
+				fmt.Sprintf("none of the host ports %d-%d/%s is left for service %q", p.first, p.last, p.protocol, p.service), "publish a larger range")
+			continue
+		}
+		taken[free] = append(taken[free], p)
+	}
+}
+
+// published lists what the services publish, each replica for itself. Replicas that fight for one fixed port are told of
+// here, once for them all.
+func (c *checker) published() []published {
+	var all []published
 	for _, name := range c.project.ServiceNames() {
 		s := c.project.Services[name]
 		if s.NetworkMode == "host" || s.GetScale() == 0 {
 			continue // host mode publishes nothing
 		}
 		for i, port := range s.Ports {
-			number, err := strconv.Atoi(port.Published)
-			if err != nil || number == 0 {
+			first, last, err := portRange(port.Published)
+			if err != nil || first == 0 {
 				continue
 			}
-			path := fmt.Sprintf("services.%s.ports[%d]", name, i)
-			p := published{service: name, ip: port.HostIP, protocol: port.Protocol, port: number}
-			c.port(p, taken, path)
-			if s.GetScale() > 1 {
-				c.add(Error, "port-and-replicas", path,
-					fmt.Sprintf("service %q has %d replicas, but only one can publish host port %d", name, s.GetScale(), number),
+			p := published{name, port.HostIP, orElse(strings.ToLower(port.Protocol), "tcp"), first, last, item("services."+name+".ports", i)}
+			switch replicas := s.GetScale(); {
+			case p.fixed() && replicas > 1:
+				c.add(Error, "port-and-replicas", p.path,
+					fmt.Sprintf("service %q has %d replicas, but only one can publish host port %d", name, replicas, first),
 					"publish a range, or leave the host port out")
+				all = append(all, p)
+			case last-first+1 < replicas:
+				// lowering says so
+			default:
+				all = append(all, slices.Repeat([]published{p}, replicas)...)
 			}
-			taken = append(taken, p)
 		}
 	}
+	return all
 }
 
-func (c *checker) port(p published, taken []published, path string) {
-	for _, other := range taken {
-		if other.port == p.port && other.protocol == p.protocol && overlap(p.ip, other.ip) {
-			c.add(Error, "port-conflict", path,
-				fmt.Sprintf("host port %d/%s is already published by service %q", p.port, p.protocol, other.service), "")
-			return
+// takenPorts are the ports that are taken, by number.
+type takenPorts map[int][]published
+
+// blocking returns who has taken a port that another one wants too.
+func (t takenPorts) blocking(p published, port int) *published {
+	for i, other := range t[port] {
+		if other.protocol == p.protocol && overlap(p.ip, other.ip) {
+			return &t[port][i]
 		}
 	}
+	return nil
 }
 
 // overlap tells whether two host addresses take the same port from each other.
@@ -98,19 +140,36 @@ func overlap(a, b string) bool {
 	}
 }
 
-// containerNames reports names that two services give to their containers.
-func (c *checker) containerNames() {
+// containerNames reports names that two services give to their containers: fixed ones, and those that are made of the
+// service's name.
+func (c *checker) containerNames(separator string) {
 	owner := map[string]string{}
 	for _, name := range c.project.ServiceNames() {
 		s := c.project.Services[name]
 		if s.ContainerName == "" {
 			continue
 		}
-		if other, taken := owner[s.ContainerName]; taken {
+		other, taken := owner[s.ContainerName]
+		if !taken {
+			other, taken = c.ownerByRule(s.ContainerName, separator)
+		}
+		if taken {
 			c.add(Error, "duplicate-container-name", "services."+name+".container_name",
 				fmt.Sprintf("the container name %q is already that of service %q", s.ContainerName, other), "")
 			continue
 		}
 		owner[s.ContainerName] = name
 	}
+}
+
+// ownerByRule finds the service whose containers are called so if nothing else is said: PROJECT-SERVICE-NUMBER.
+func (c *checker) ownerByRule(name, separator string) (service string, ok bool) {
+	rest, ok := strings.CutPrefix(name, c.project.Name+separator)
+	at := strings.LastIndex(rest, separator)
+	if !ok || at < 0 {
+		return "", false
+	}
+	number, err := strconv.Atoi(rest[at+len(separator):])
+	s, active := c.project.Services[rest[:at]]
+	return s.Name, active && err == nil && s.ContainerName == "" && number >= 1 && number <= s.GetScale()
 }

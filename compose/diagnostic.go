@@ -19,6 +19,7 @@ const (
 type Diagnostic struct {
 	Severity Severity `json:"severity"`
 	// Code is stable from release to release, as "unknown-key".
+	// [Codes] lists them.
 	Code string `json:"code"`
 	// Message says what is wrong, in lower case, without position. Hint is the way out, where there is one.
 	Message string `json:"message"`

@@ -32,7 +32,7 @@ func TestRecipes(t *testing.T) {
 }
 
 func testRecipe(t *testing.T, dir string) {
-	src := Source{Dir: dir, Environ: []string{"PWD=" + dir}}
+	src := Source{Dir: dir, Environ: []string{"PWD=" + dir}, Lint: true}
 	if _, err := os.Stat(filepath.Join(dir, "manifest.yml")); err == nil {
 		src.Files = []string{"manifest.yml"}
 	}

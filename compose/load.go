@@ -75,6 +75,8 @@ type recipe struct {
 	profiles  []string
 	services  []string
 	separator string
+	lints     bool
+	engineAPI string
 
 	variables variables
 	index     *index             // see locate
@@ -159,10 +161,13 @@ func (r *recipe) project(ctx context.Context) (*Project, []Diagnostic, error) {
 // finish checks a loaded recipe and lowers it.
 func (r *recipe) finish(l *loaded) *Project {
 	found := append(unsupported(l.model, l.project.DisabledServices), r.check(l.project)...)
+	if r.lints {
+		found = append(found, r.lint(l.project)...)
+	}
 	found = append(found, r.resolveFiles(l)...)
 	dropUnused(l.project)
 	project, lowered := lower(l.project, r.separator)
-	found = withoutInherited(append(found, lowered...))
+	found = withoutInherited(slices.Concat(found, lowered, tooNew(project, r.engineAPI)))
 	r.report(found)
 	if l.inconsistent != nil && len(r.pruned) == 0 && invalid(found) == nil && r.locate() {
 		r.add(r.unresolved(r.translate(l.inconsistent)))

@@ -3,6 +3,9 @@ package compose
 import (
 	"fmt"
 	"net/netip"
+	"strings"
+
+	"github.com/docker/docker/api/types/versions"
 )
 
 // checkSubnets finds networks of the project that overlap: the Engine refuses the second one.
@@ -19,7 +22,7 @@ func (l *lowering) checkSubnets() {
 		for i, subnet := range subnetsOf(l.src.Networks[key]) {
 			for _, t := range before {
 				if t.subnet.Overlaps(subnet) {
-					l.find(Error, item("networks."+key+".ipam.config", i)+".subnet", codeConflict, "give each network a subnet of its own",
+					l.find(Error, item("networks."+key+".ipam.config", i)+".subnet", "overlapping-subnets", "give each network a subnet of its own",
 						fmt.Sprintf("subnet %s overlaps %s of network %q", subnet, t.subnet, t.key))
 				}
 			}
@@ -44,4 +47,22 @@ func (l *lowering) checkGates() {
 
 func hasTest(s *Service) bool {
 	return s.Config.Healthcheck != nil && len(s.Config.Healthcheck.Test) > 0
+}
+
+// tooNew finds the attributes in use that an Engine API, as "1.41", doesn't have.
+func tooNew(p *Project, api string) []Diagnostic {
+	var found []Diagnostic
+	for _, s := range p.Services {
+		for _, need := range s.Requires {
+			if api == "" || !versions.LessThan(api, need.API) {
+				continue
+			}
+			found = append(found, Diagnostic{
+				Severity: Error, Code: "engine-too-old", Path: need.Attribute,
+				Message: fmt.Sprintf("%s needs Engine API %s, newer than %s", need.Attribute[strings.LastIndexByte(need.Attribute, '.')+1:], need.API, api),
+				Hint:    "take the attribute out, or run the recipe on a newer Engine",
+			})
+		}
+	}
+	return found
 }

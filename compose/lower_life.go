@@ -67,7 +67,8 @@ func (s *serviceLowering) restartPolicy() container.RestartPolicy {
 		}
 		policy.MaximumRetryCount = int(n)
 	default:
-		s.refuse("restart", codeInvalid, hint, "%q is no restart policy", s.src.Restart)
+		near := nearest(s.src.Restart, "no always on-failure unless-stopped", hint)
+		s.refuse("restart", codeInvalid, near, "%q is no restart policy", s.src.Restart)
 	}
 	return policy
 }
@@ -85,7 +86,8 @@ func (s *serviceLowering) deployPolicy(p *types.RestartPolicy) container.Restart
 	case "on-failure":
 		return container.RestartPolicy{Name: container.RestartPolicyOnFailure, MaximumRetryCount: attempts}
 	default:
-		s.refuse("deploy.restart_policy.condition", codeInvalid, "use none, on-failure or any", "%q is no condition to restart on", p.Condition)
+		near := nearest(p.Condition, "none on-failure any", "use none, on-failure or any")
+		s.refuse("deploy.restart_policy.condition", codeInvalid, near, "%q is no condition to restart on", p.Condition)
 	}
 	if attempts != 0 {
 		s.refuse("deploy.restart_policy.max_attempts", codeConflict, "use condition: on-failure, or remove max_attempts",
@@ -98,7 +100,8 @@ func (s *serviceLowering) deployPolicy(p *types.RestartPolicy) container.Restart
 func (s *serviceLowering) stop() {
 	s.out.Config.StopSignal = s.src.StopSignal
 	if s.src.StopSignal != "" && !isSignal(s.src.StopSignal) {
-		s.refuse("stop_signal", codeInvalid, "use a signal of signal(7), as SIGTERM", "%q is no signal", s.src.StopSignal)
+		near := nearest(strings.TrimPrefix(strings.ToUpper(s.src.StopSignal), "SIG"), signalNames, "use a signal of signal(7), as SIGTERM")
+		s.refuse("stop_signal", codeInvalid, near, "%q is no signal", s.src.StopSignal)
 	}
 	if grace := s.src.StopGracePeriod; grace != nil {
 		// The Engine counts whole seconds: more time than asked for is better than less.

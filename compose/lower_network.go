@@ -164,7 +164,7 @@ func (s *serviceLowering) checkAddress(key, attribute, address string, is func(n
 			"network %q has no %s subnet of its own to take %s from", key, family, address)
 		return
 	}
-	s.refuse(attribute, codeConflict, "", "%s is outside of network %q, which is %s", address, key, strings.Join(subnets, " and "))
+	s.refuse(attribute, "address-outside-subnet", "", "%s is outside of network %q, which is %s", address, key, strings.Join(subnets, " and "))
 }
 
 // names lowers how the container is called and how it finds others.

@@ -70,8 +70,9 @@ func (s *serviceLowering) pull() Pull {
 	policy, age, err := s.src.GetPullPolicy()
 	switch {
 	case err != nil:
-		s.refuse("pull_policy", codeInvalid, "use always, missing, never, daily, weekly or every_ with a time, as every_12h",
-			"%q is no pull policy", s.src.PullPolicy)
+		near := nearest(s.src.PullPolicy, "always missing never daily weekly if_not_present refresh",
+			"use always, missing, never, daily, weekly or every_ with a time, as every_12h")
+		s.refuse("pull_policy", codeInvalid, near, "%q is no pull policy", s.src.PullPolicy)
 	case policy == types.PullPolicyBuild:
 		s.refuse("pull_policy", codeUnsupported, "build the image elsewhere, and use missing, always or never",
 			"pull policy %q needs a build: galley runs images and never builds", policy)

@@ -160,7 +160,8 @@ func (s *serviceLowering) ulimit(name string, u *types.UlimitsConfig) *container
 		limit.Soft, limit.Hard = int64(u.Soft), int64(u.Hard)
 	}
 	if !contains(ulimitNames, name) {
-		s.refuse("ulimits."+name, codeInvalid, "the Engine knows "+strings.Join(strings.Fields(ulimitNames), ", "), "%q is no ulimit", name)
+		near := nearest(name, ulimitNames, "the Engine knows "+strings.Join(strings.Fields(ulimitNames), ", "))
+		s.refuse("ulimits."+name, codeInvalid, near, "%q is no ulimit", name)
 	}
 	if limit.Hard != -1 && (limit.Soft > limit.Hard || limit.Soft == -1) {
 		s.refuse("ulimits."+name, codeInvalid, "", "the soft limit of %q is above its hard limit", name)
@@ -188,8 +189,10 @@ func (s *serviceLowering) checkSysctl(name string) {
 	case dotted == "kernel.hostname":
 		s.refuse(attribute, codeInvalid, "use hostname", "sysctl %q can't be set", name)
 	default:
-		s.refuse(attribute, codeInvalid, "set it on the host; a container may set net.*, fs.mqueue.* and "+strings.Join(strings.Fields(ipc), ", "),
-			"sysctl %q is not a container's own", name)
+		const net = " net.core.somaxconn net.ipv4.ip_forward net.ipv4.ip_local_port_range net.ipv4.ip_unprivileged_port_start " +
+			"net.ipv4.tcp_syncookies net.ipv6.conf.all.disable_ipv6 net.ipv6.conf.all.forwarding"
+		near := nearest(name, ipc+net, "set it on the host; a container may set net.*, fs.mqueue.* and "+strings.Join(strings.Fields(ipc), ", "))
+		s.refuse(attribute, codeInvalid, near, "sysctl %q is not a container's own", name)
 	}
 }
 

@@ -71,7 +71,8 @@ func (s *serviceLowering) capabilities(attribute string, names []string) strslic
 	for i, name := range names {
 		bare := strings.TrimPrefix(strings.ToUpper(name), "CAP_")
 		if bare != "ALL" && !contains(linuxCapabilities, bare) {
-			s.refuse(item(attribute, i), codeInvalid, "see capabilities(7); ALL means every one", "%q is no capability", name)
+			near := nearest(bare, linuxCapabilities, "see capabilities(7); ALL means every one")
+			s.refuse(item(attribute, i), codeInvalid, near, "%q is no capability", name)
 		}
 	}
 	return names

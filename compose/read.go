@@ -48,7 +48,7 @@ func open(src Source) ([]*recipe, error) {
 func newRecipe(src Source, p *place, files []*file) *recipe {
 	r := &recipe{
 		dir: p.dir, env: p.env, files: files, separator: "-",
-		profiles: profiles(src, p.env), services: src.Services,
+		profiles: profiles(src, p.env), services: src.Services, lints: src.Lint, engineAPI: src.EngineAPI,
 		variables: variables{unset: map[string][]string{}},
 	}
 	if src.Compatibility {

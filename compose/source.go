@@ -31,4 +31,9 @@ type Source struct {
 	Recipe string
 	// Compatibility joins container names with underscores, as docker-compose 1 did.
 	Compatibility bool
+	// Lint also finds what the recipe runs in spite of, as images without a tag: see [Code.Lint].
+	Lint bool
+	// EngineAPI is the Engine API version, as "1.41", that the recipe must do with; what needs a newer one is an error.
+	// "" means any.
+	EngineAPI string
 }

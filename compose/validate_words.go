@@ -86,6 +86,11 @@ func didYouMean(name string, names []string) string {
 	return fmt.Sprintf("did you mean %q?", best)
 }
 
+// nearest is the hint that names the nearest of some words, or else a general one.
+func nearest(name, words, otherwise string) string {
+	return orElse(didYouMean(name, strings.Fields(words)), otherwise)
+}
+
 // distance counts the letters that have to be added, removed, changed or swapped with their neighbour to make b of a.
 func distance(a, b string) int {
 	x, y := []rune(strings.ToLower(a)), []rune(strings.ToLower(b))

@@ -2,10 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,8 +14,9 @@ import (
 
 // checkFlags are the flags of check.
 type checkFlags struct {
-	format        string
-	quiet, strict bool
+	format, explain string
+	quiet, strict   bool
+	engineAPI       string
 }
 
 // checkCommand says whether recipes are valid.
@@ -33,46 +33,38 @@ Each FILE is a recipe of its own, or a BOSH manifest, all recipes of which are
 checked; "-" is standard input. Files that are to be merged are given with --file.
 Without either, the recipe is looked for as up does.
 
-The exit code is 3 when a recipe is invalid, with --strict also when there are
-warnings.
+Findings are errors (up refuses the recipe), warnings (it runs, perhaps not as meant)
+and notes. Those that would only get in up's way, as an image without a tag, are told
+by check alone. The exit code is 3 when a recipe is invalid, with --strict also when
+there are warnings. --explain CODE says what a code means, ` + "`galley help codes`" + ` lists
+them all.
 
 With --format json one object is printed; its fields are stable:
 
   valid     whether all recipes are
-  recipes   those that could be read; of each its project, files and services
+  recipes   those that could be read; of each its project, file names and services
   findings  of each severity (error, warning, note), code, message, and, as far as
-            known, hint, file, line, column and path`,
+            known, hint, file, line, column and path
+
+--format github prints annotations for a workflow of GitHub Actions, --format sarif a
+log in the format SARIF 2.1.0, which code hosts and editors read.`,
 		RunE: func(cmd *cobra.Command, files []string) error {
+			if flags.explain != "" {
+				return c.explain(flags.explain)
+			}
+			if api := flags.engineAPI; api != "" && !regexp.MustCompile(`^1\.\d+$`).MatchString(api) {
+				return &usageError{err: fmt.Errorf("--engine-api %q: it must be a version, as 1.41", api)}
+			}
 			return c.check(cmd.Context(), &flags, files)
 		},
 	}
 	f := cmd.Flags()
-	f.Var(newChoice(&flags.format, "text", "text", "json"), "format", "text or json")
+	f.Var(newChoice(&flags.format, "text", "text", "json", "github", "sarif"), "format", "text, json, github or sarif")
 	f.BoolVarP(&flags.quiet, "quiet", "q", false, "print nothing but findings")
 	f.BoolVar(&flags.strict, "strict", false, "take warnings for errors")
+	f.StringVar(&flags.explain, "explain", "", "say what the `CODE` of a finding means")
+	f.StringVar(&flags.engineAPI, "engine-api", "", "refuse what needs a newer Engine API than `VERSION`, as 1.41")
 	return cmd
-}
-
-// verdict is what check found in one recipe, or in the recipes of one manifest.
-type verdict struct {
-	name     string
-	recipes  []*compose.Project
-	findings []compose.Diagnostic
-}
-
-// count returns how many findings have a severity.
-func (v verdict) count(s compose.Severity) int {
-	n := 0
-	for _, d := range v.findings {
-		if d.Severity == s {
-			n++
-		}
-	}
-	return n
-}
-
-func (v verdict) valid(strict bool) bool {
-	return v.count(compose.Error) == 0 && (!strict || v.count(compose.Warning) == 0)
 }
 
 func (c *cli) check(ctx context.Context, flags *checkFlags, files []string) error {
@@ -93,10 +85,15 @@ func (c *cli) check(ctx context.Context, flags *checkFlags, files []string) erro
 	valid := true
 	for _, files := range each {
 		c.global.files = files
-		v, err := c.judge(ctx)
-		if err != nil {
+		v, err := c.judge(ctx, flags)
+		if unreadable := (*recipeError)(nil); errors.As(err, &unreadable) && (len(each) > 1 || flags.format != "text") {
+			v.findings = append(v.findings, compose.Diagnostic{
+				Severity: compose.Error, Code: compose.CodeUnreadable, Message: err.Error(), File: strings.Join(files, ", "),
+			})
+		} else if err != nil {
 			return err
 		}
+		v.name = c.nameOf(v)
 		valid = valid && v.valid(flags.strict)
 		verdicts = append(verdicts, v)
 	}
@@ -110,8 +107,10 @@ func (c *cli) check(ctx context.Context, flags *checkFlags, files []string) erro
 }
 
 // judge reads one recipe, or all of one manifest.
-func (c *cli) judge(ctx context.Context) (verdict, error) {
-	recipes, findings, err := compose.LoadAll(ctx, c.source())
+func (c *cli) judge(ctx context.Context, flags *checkFlags) (verdict, error) {
+	src := c.source()
+	src.Lint, src.EngineAPI = true, flags.engineAPI
+	recipes, findings, err := compose.LoadAll(ctx, src)
 	v := verdict{recipes: recipes, findings: findings}
 	var invalid *compose.InvalidError
 	switch {
@@ -120,7 +119,6 @@ func (c *cli) judge(ctx context.Context) (verdict, error) {
 	case err != nil:
 		return v, &recipeError{err}
 	}
-	v.name = c.nameOf(v)
 	return v, nil
 }
 
@@ -144,12 +142,19 @@ func (c *cli) nameOf(v verdict) string {
 }
 
 func (c *cli) printVerdicts(flags *checkFlags, verdicts []verdict, valid bool) error {
-	if flags.format == "json" {
+	switch flags.format {
+	case "json":
 		return writeVerdictsJSON(c.out, verdicts, valid)
+	case "sarif":
+		return c.writeSARIF(verdicts)
 	}
 	for _, v := range verdicts {
 		for _, d := range c.nearby(v.findings) {
-			c.printFinding(d)
+			if flags.format == "github" {
+				c.printAnnotation(d)
+			} else {
+				c.printFinding(d)
+			}
 		}
 		if !flags.quiet {
 			c.ui.say("%s: %s", v.name, v.summary(flags.strict))
@@ -158,28 +163,14 @@ func (c *cli) printVerdicts(flags *checkFlags, verdicts []verdict, valid bool) e
 	return nil
 }
 
-// summary is the last word on a recipe: "5 services, ok", "2 errors, 1 warning".
-func (v verdict) summary(strict bool) string {
-	var parts []string
-	if v.count(compose.Error) == 0 {
-		if len(v.recipes) > 1 {
-			parts = append(parts, plural(len(v.recipes), "recipe"))
-		}
-		services := 0
-		for _, p := range v.recipes {
-			services += len(p.Services)
-		}
-		parts = append(parts, plural(services, "service"))
+// explain says what a code means.
+func (c *cli) explain(name string) error {
+	code, hint, ok := compose.Explain(name)
+	if !ok {
+		return &usageError{err: fmt.Errorf("unknown code %q", name), hint: either(hint, "`galley help codes` lists them all")}
 	}
-	for _, s := range []compose.Severity{compose.Error, compose.Warning} {
-		if n := v.count(s); n > 0 {
-			parts = append(parts, plural(n, string(s)))
-		}
-	}
-	if v.valid(strict) {
-		parts = append(parts, "ok")
-	}
-	return strings.Join(parts, ", ")
+	_, err := fmt.Fprintf(c.out, "%s (%s)\n%s\n", code.Name, code.Severity, code.Sentence)
+	return err
 }
 
 // plural counts things: "1 service", "2 services".
@@ -188,31 +179,4 @@ func plural(n int, thing string) string {
 		return "1 " + thing
 	}
 	return fmt.Sprintf("%d %ss", n, thing)
-}
-
-// verdictObject is what check --format json prints; the command's help documents the fields.
-type verdictObject struct {
-	Valid    bool                 `json:"valid"`
-	Recipes  []recipeObject       `json:"recipes"`
-	Findings []compose.Diagnostic `json:"findings"`
-}
-
-type recipeObject struct {
-	Project  string   `json:"project"`
-	Files    []string `json:"files"`
-	Services int      `json:"services"`
-}
-
-func writeVerdictsJSON(w io.Writer, verdicts []verdict, valid bool) error {
-	o := verdictObject{Valid: valid, Recipes: []recipeObject{}, Findings: []compose.Diagnostic{}}
-	for _, v := range verdicts {
-		for _, p := range v.recipes {
-			o.Recipes = append(o.Recipes, recipeObject{p.Name, append([]string{}, p.Files...), len(p.Services)})
-		}
-		o.Findings = append(o.Findings, v.findings...)
-	}
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(o)
 }

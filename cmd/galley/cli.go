@@ -116,6 +116,7 @@ func (c *cli) commands() []*cobra.Command {
 		c.versionCommand(),
 		exitCodesHelp(),
 		environmentHelp(),
+		codesHelp(),
 	}
 }
 

@@ -10,10 +10,13 @@ import (
 	"regexp"
 	"strings"
 
+	"golang.org/x/text/width"
+
 	"galley/compose"
 )
 
-// printFinding prints a finding of check on standard output, as compilers do, and on a terminal the line that it is about.
+// printFinding prints a finding of check on standard output, as compilers do, and on a terminal, or with --ansi
+// always, the line that it is about.
 func (c *cli) printFinding(d compose.Diagnostic) {
 	look := map[compose.Severity]style{compose.Error: red, compose.Warning: yellow, compose.Note: cyan}[d.Severity]
 	position := ""
@@ -22,7 +25,7 @@ func (c *cli) printFinding(d compose.Diagnostic) {
 	}
 	fmt.Fprintf(c.out, "%s%s %s\n", position, paint(c.ui.outColor, look, string(d.Severity)+":"), sanitize(d.Message)+
 		paint(c.ui.outColor, dim, " ["+d.Code+"]"))
-	if isTerminal(c.out) {
+	if isTerminal(c.out) || c.global.ansi == "always" {
 		c.printExcerpt(d, look)
 	}
 	if d.Hint != "" {
@@ -30,23 +33,48 @@ func (c *cli) printFinding(d compose.Diagnostic) {
 	}
 }
 
-// printExcerpt prints the line that a finding is about with a caret under its column. A line that may hold a secret is not
-// repeated: terminals are recorded.
+// printExcerpt prints the line that a finding is about with a caret under its column.
 func (c *cli) printExcerpt(d compose.Diagnostic, look style) {
 	line, ok := c.sourceLine(d)
-	if !ok || secretive().MatchString(line) || strings.Contains(d.Path, "environment") {
+	if !ok {
 		return
 	}
-	line = sanitize(strings.TrimRight(line, "\r"))
-	fmt.Fprintf(c.out, "%5d | %s\n", d.Line, strings.ReplaceAll(line, "\t", " "))
-	if d.Column > 0 && d.Column <= len(line)+1 {
-		fmt.Fprintf(c.out, "%5s | %s%s\n", "", strings.Repeat(" ", d.Column-1), paint(c.ui.outColor, look, "^"))
+	line = strings.ReplaceAll(strings.TrimRight(line, "\r"), "\t", " ")
+	hidden := secretive().MatchString(line) || strings.Contains(d.Path, "environment")
+	if hidden {
+		line = withoutValue(line)
 	}
+	fmt.Fprintf(c.out, "%5d | %s\n", d.Line, sanitize(line))
+	before := []rune(line)
+	if d.Column == 0 || d.Column > len(before)+1 {
+		return
+	}
+	fmt.Fprintf(c.out, "%5s | %s%s\n", "", blank(before[:d.Column-1]), paint(c.ui.outColor, look, "^"))
+}
+
+// withoutValue is a line less the value that may be a secret: terminals are recorded. Of a line that has no key, nothing
+// is left.
+func withoutValue(line string) string {
+	return regexp.MustCompile(`^(\s*(?:- +)?["']?[\w.-]+["']? *[:=] *["']?)?(.*)$`).ReplaceAllString(line, "$1…")
+}
+
+// blank is as wide on a terminal as some text.
+func blank(text []rune) string {
+	var b strings.Builder
+	for _, r := range text {
+		switch width.LookupRune(r).Kind() {
+		case width.EastAsianWide, width.EastAsianFullwidth:
+			b.WriteString("  ")
+		default:
+			b.WriteByte(' ')
+		}
+	}
+	return b.String()
 }
 
 // secretive matches lines whose value is perhaps not for everybody's eyes.
 func secretive() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)passw|secret|token|credential|private|api_?key`)
+	return regexp.MustCompile(`(?i)pass|secret|token|credential|private|api_?key|://[^/@\s]*:[^/@\s]*@`)
 }
 
 // sourceLine reads the line that a finding is about.

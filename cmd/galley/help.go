@@ -1,6 +1,14 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"galley/compose"
+)
 
 // exitCodesHelp is the help topic on exit codes.
 func exitCodesHelp() *cobra.Command {
@@ -50,4 +58,41 @@ func environmentHelp() *cobra.Command {
   GALLEY_STATE_DIR              directory of the last good projects (default: /var/lib/galley for root, else
                                 the user's state directory)`,
 	}
+}
+
+// codesHelp is the help topic on the codes of findings.
+func codesHelp() *cobra.Command {
+	topic := &cobra.Command{Use: "codes", Short: "What the codes of findings mean"}
+	topic.SetHelpFunc(func(cmd *cobra.Command, _ []string) { writeCodes(cmd.OutOrStdout()) })
+	return topic
+}
+
+func writeCodes(w io.Writer) {
+	fmt.Fprintln(w, "The codes of what check finds. They stay the same from release to release.")
+	for _, code := range compose.Codes() {
+		only := ""
+		if code.Lint {
+			only = ", told by check only"
+		}
+		fmt.Fprintf(w, "\n  %s (%s%s)\n", code.Name, code.Severity, only)
+		for _, line := range wrap(code.Sentence, 84) {
+			fmt.Fprintln(w, "      "+line)
+		}
+	}
+}
+
+// wrap breaks a text into lines of at most so many letters, where its words allow that.
+func wrap(text string, width int) []string {
+	var lines []string
+	line := ""
+	for word := range strings.FieldsSeq(text) {
+		if line != "" && len(line)+1+len(word) > width {
+			lines, line = append(lines, line), ""
+		}
+		if line != "" {
+			line += " "
+		}
+		line += word
+	}
+	return append(lines, line)
 }
