@@ -3,6 +3,7 @@ package compose
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,9 +16,13 @@ import (
 	"github.com/docker/go-connections/nat"
 )
 
-// hashVersion starts every hash. A new version replaces every container in the world once: raise it only when the
-// canonical form must change.
-const hashVersion = "1:"
+// serviceVersion starts the hash of a service, definitionVersion that of a network, a volume or a pre_start container. A
+// new version of the latter makes every network in the world anew. A new one of the former replaces every container that
+// [Service.Fits] doesn't know how to compare.
+const (
+	serviceVersion    = "2:"
+	definitionVersion = "1:"
+)
 
 // canon is a value in bencode (BEP 3): the one encoding in which equal values have equal bytes and unequal ones don't.
 // It owes nothing to how a library prints, so that no upgrade changes a hash.
@@ -65,9 +70,9 @@ func (c canon) digest() string {
 }
 
 // hash is the versioned form, for a whole.
-func (c canon) hash() string {
+func (c canon) hash(version string) string {
 	sum := sha256.Sum256(c)
-	return hashVersion + hex.EncodeToString(sum[:16])
+	return version + hex.EncodeToString(sum[:16])
 }
 
 // fields collects digests by recipe attribute. What is empty or the Engine's own default gets none: a field that a
@@ -132,11 +137,21 @@ func (f fields) entries(name string, m map[string]string) {
 	}
 }
 
-func (f fields) hash() string { return canon{}.table(f).hash() }
+func (f fields) hash(version string) string { return canon{}.table(f).hash(version) }
 
-// digestService digests all that makes a container what it is. How many there are, how they are replaced, when their
-// image is pulled, on what they wait and where the recipe lies is no part of it.
+// digestService digests all that only another container can have. How many there are, how they are replaced, when their
+// image is pulled, on what they wait and where the recipe lies is no part of it, nor is what changes [InPlace].
 func digestService(s *Service) (map[string]string, string) {
+	f := digestAll(s)
+	maps.DeleteFunc(f, func(name, _ string) bool { return InPlace(name) })
+	for _, e := range s.Endpoints {
+		f.text("networks."+e.Network+fixedMAC, e.Settings.MacAddress)
+	}
+	return f, f.hash(serviceVersion)
+}
+
+// digestAll digests all that makes a container what it is.
+func digestAll(s *Service) fields {
 	f := make(fields, 16)
 	f.text("platform", s.Platform)
 	f.config(&s.Config, s.Host.PortBindings)
@@ -152,7 +167,7 @@ func digestService(s *Service) (map[string]string, string) {
 	f.inits(s.PreStart)
 	f.hooks("post_start", s.PostStart)
 	f.hooks("pre_stop", s.PreStop)
-	return f, f.hash()
+	return f
 }
 
 func (f fields) config(c *container.Config, published nat.PortMap) {
@@ -390,8 +405,8 @@ func (f fields) inits(inits []Init) {
 	}
 	var c canon
 	for _, init := range inits {
-		_, hash := digestService(&Service{Config: init.Config, Host: init.Host, Platform: init.Platform, Endpoints: init.Endpoints})
-		c = c.text(hash).flag(init.PerReplica)
+		all := digestAll(&Service{Config: init.Config, Host: init.Host, Platform: init.Platform, Endpoints: init.Endpoints})
+		c = c.text(all.hash(definitionVersion)).flag(init.PerReplica)
 	}
 	f.put("pre_start", c)
 }
@@ -430,7 +445,7 @@ func digestNetwork(o network.CreateOptions, labels map[string]string) string {
 		}
 		f.put("ipam", c)
 	}
-	return f.hash()
+	return f.hash(definitionVersion)
 }
 
 // digestVolume is the hash of a volume's definition with the recipe's own labels.
@@ -441,7 +456,7 @@ func digestVolume(o volume.CreateOptions, labels map[string]string) string {
 	}
 	f.table("driver_opts", o.DriverOpts)
 	f.table("labels", labels)
-	return f.hash()
+	return f.hash(definitionVersion)
 }
 
 // volumeDriver is the Engine's default.
