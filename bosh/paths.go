@@ -53,6 +53,11 @@ func (p Paths) Lock(project string) string {
 	return filepath.Join(p.Run, project+".lock")
 }
 
+// Known is the file with what is known of a project's containers beyond what the Engine lists: a cache.
+func (p Paths) Known(project string) string {
+	return filepath.Join(p.State, project+".known.json")
+}
+
 // History is the file with a project's last good states, a [History].
 func (p Paths) History(project string) string {
 	return filepath.Join(p.State, project+".good.json")

@@ -6,7 +6,6 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/api/types/network"
 
 	"galley/compose"
 )
@@ -66,6 +65,9 @@ func (a createContainer) do(ctx context.Context, r *run) error {
 		return r.explain(ctx, err)
 	}
 	r.created(a.name, created.ID)
+	if a.init == nil {
+		r.changes.asks(created.ID, wantedSettings(a.project, a.spec, a.number), false)
+	}
 	for _, warning := range created.Warnings {
 		r.warn(warning)
 	}
@@ -172,36 +174,6 @@ func (renameContainer) Verb() Verb { return VerbRename }
 func (a renameContainer) do(ctx context.Context, r *run) error {
 	return r.call(ctx, func(ctx context.Context) error {
 		return r.api.ContainerRename(ctx, r.id(a.ref), a.to)
-	})
-}
-
-// connectNetwork attaches a container to one more network, with the whole endpoint.
-type connectNetwork struct {
-	subject
-	network string
-	// settings gives the endpoint; ip addresses, aliases and all.
-	settings network.EndpointSettings
-}
-
-func (connectNetwork) Verb() Verb { return VerbConnect }
-
-func (a connectNetwork) do(ctx context.Context, r *run) error {
-	return r.call(ctx, func(ctx context.Context) error {
-		return r.api.NetworkConnect(ctx, a.network, r.id(a.ref), &a.settings)
-	})
-}
-
-// disconnectNetwork detaches a container from a network.
-type disconnectNetwork struct {
-	subject
-	network string
-}
-
-func (disconnectNetwork) Verb() Verb { return VerbDisconnect }
-
-func (a disconnectNetwork) do(ctx context.Context, r *run) error {
-	return r.call(ctx, func(ctx context.Context) error {
-		return gone(r.api.NetworkDisconnect(ctx, a.network, r.id(a.ref), true))
 	})
 }
 

@@ -27,7 +27,8 @@ func (e *Engine) walk(ctx context.Context, plan *Plan) []outcome {
 	}
 	shared := newShared(e, plan)
 	defer shared.watch.close()
-	return (&walk{
+	shared.stuck = e.forget(plan)
+	outcomes := (&walk{
 		n:      len(plan.Steps),
 		needs:  func(i int) []int { return plan.Steps[i].Needs },
 		after:  func(i int) []int { return plan.Steps[i].After },
@@ -42,6 +43,8 @@ func (e *Engine) walk(ctx context.Context, plan *Plan) []outcome {
 			shared.tell(Event{Index: i, Step: &plan.Steps[i], Kind: kind, Took: took, Err: err})
 		},
 	}).run(ctx)
+	e.remember(plan, outcomes, shared.changes.asked)
+	return outcomes
 }
 
 // result joins the root causes of a walk.
@@ -65,9 +68,12 @@ func result(plan *Plan, outcomes []outcome) error {
 // shared is what the steps of one walk have in common.
 type shared struct {
 	*Engine
-	plan  *Plan
-	watch *watch
-	began time.Time
+	plan    *Plan
+	watch   *watch
+	began   time.Time
+	changes changes
+	// stuck, if set, is why no container may be changed in place: what is known of it would be wrong.
+	stuck error
 	// asides carries what steps under way have to tell to the walk's own goroutine.
 	asides chan func()
 	// portRanges is held by a start whose host ports the Engine picks out of a range.
@@ -79,12 +85,13 @@ type shared struct {
 
 func newShared(e *Engine, plan *Plan) *shared {
 	return &shared{
-		Engine: e,
-		plan:   plan,
-		watch:  e.newWatch(plan.Project),
-		began:  time.Now(),
-		asides: make(chan func()),
-		ids:    map[string]string{},
+		Engine:  e,
+		plan:    plan,
+		watch:   e.newWatch(plan.Project),
+		began:   time.Now(),
+		changes: changes{asked: map[string]Known{}},
+		asides:  make(chan func()),
+		ids:     map[string]string{},
 	}
 }
 
@@ -107,7 +114,12 @@ func (r *run) carryOut(ctx context.Context, action Action) error {
 	if !waits || r.plan.Steps[r.step].urgent {
 		ctx = context.WithoutCancel(ctx)
 	}
-	err := action.do(ctx, r)
+	var err error
+	if _, changes := changed(action); changes && r.stuck != nil {
+		err = r.stuck
+	} else {
+		err = action.do(ctx, r)
+	}
 	if err == nil || errors.Is(err, errLeft) {
 		return err
 	}

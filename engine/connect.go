@@ -60,6 +60,9 @@ func (o Options) withDefaults() Options {
 	if o.SteadyFor == 0 {
 		o.SteadyFor = defaultSteadyFor
 	}
+	if o.Memory == nil {
+		o.Memory = &processMemory{}
+	}
 	if o.Parallel <= 0 {
 		o.Parallel = defaultParallel
 	}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -15,7 +16,7 @@ import (
 // Converge brings the Engine to what is wanted: it pulls what the policies ask for, compares, and applies. have is what
 // was last read. It returns the plan that was applied last, for the record.
 //
-// When the Engine goes away in the middle, it is waited for, read again, and the rest is planned anew. When the state
+// A container that the Engine refuses to change in place is replaced. When the Engine goes away in the middle, it is waited for, read again, and the rest is planned anew. When the state
 // proved stale (somebody else removed or made what the plan was about), that happens once. A service whose update fails
 // is put back to what ran before, unless opts or its recipe say otherwise; the error then is a *RolledBackError.
 func (e *Engine) Converge(ctx context.Context, want *compose.Project, have *State, opts DiffOptions) (*Plan, error) {
@@ -33,12 +34,39 @@ func (e *Engine) Converge(ctx context.Context, want *compose.Project, have *Stat
 		if err == nil || ctx.Err() != nil {
 			return plan, err
 		}
+		if refused := plan.refused(outcomes, opts); refused != nil {
+			opts.refused = refused
+			if have, err = e.State(ctx, want.Name); err != nil {
+				return plan, err
+			}
+			continue
+		}
 		if again, ok := e.readAgain(ctx, want.Name, attempt, err); ok {
 			have = again
 			continue
 		}
 		return plan, e.rollBack(ctx, want, plan, outcomes, err, opts)
 	}
+}
+
+// refused adds to the containers that are to be replaced since they can't be changed in place those that the walk found;
+// nil if it found none.
+func (p *Plan) refused(outcomes []outcome, opts DiffOptions) map[string]string {
+	all := maps.Clone(opts.refused)
+	for i, o := range outcomes {
+		var refused *refusedError
+		if o.kind != Failed || !errors.As(o.err, &refused) || opts.refused[refused.id] != "" || opts.NoRecreate {
+			continue
+		}
+		if all == nil {
+			all = map[string]string{}
+		}
+		all[refused.id] = fmt.Sprintf("%s, refused in place: %v", p.Steps[i].Why, refused.err)
+	}
+	if len(all) == len(opts.refused) {
+		return nil
+	}
+	return all
 }
 
 // refresh pulls what is there but must be fresh, and reads the state again if it did.

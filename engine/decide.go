@@ -190,13 +190,16 @@ func (d *differ) outdated(s *compose.Service, c *Container) string {
 		return "forced"
 	case c.Hash == "":
 		return "not created by galley"
-	case c.Hash != s.Hash:
+	case !s.Fits(c.Hash, fieldsOf(c.Summary.Labels[compose.LabelFields])):
 		return d.changes(s, c)
 	}
 	if img := d.have.image(s.Config.Image); img != nil && c.ImageID != "" && img.ID != c.ImageID {
 		return fmt.Sprintf("image %s was updated", s.Config.Image)
 	}
-	return d.strayed(s, c)
+	if why := d.strayed(s, c); why != "" {
+		return why
+	}
+	return d.mustMove(s, c)
 }
 
 // strayed tells whose namespace or volumes a container still shares although that one is gone or will be.
@@ -240,8 +243,13 @@ func (d *differ) changes(s *compose.Service, c *Container) string {
 		changed = append(changed, fmt.Sprintf("image %s → %s", c.Summary.Image, s.Config.Image))
 	}
 	for _, name := range differing(s.Fields, had) {
-		if name != "image" || len(changed) == 0 {
+		if (name != "image" || len(changed) == 0) && !compose.InPlace(name) {
 			changed = append(changed, name+" changed")
+		}
+	}
+	if want := wantedSettings(d.want, s, c.Number); c.Settings != nil && len(changed) > 0 {
+		if also := d.differences(s, differing(c.Settings, want), c.Settings, want); also != "" {
+			changed = append(changed, also)
 		}
 	}
 	if len(changed) == 0 {

@@ -39,6 +39,8 @@ type DiffOptions struct {
 	OwnRestarts bool
 	// NoRollback leaves a service whose update failed as it is, for a look. It concerns Converge alone.
 	NoRollback bool
+	// refused are containers that the Engine would not change in place, by id, with the reason: they are replaced.
+	refused map[string]string
 	// restore are the containers to go back to, by service and id: they count as wanted, whatever the recipe says.
 	restore map[string]map[string]bool
 	// Down, if set, takes the project away, whatever is wanted: from labels alone, so it needs no readable recipe.
@@ -85,6 +87,8 @@ type differ struct {
 	images   map[string]*node // by reference
 	// stops and removals are the nodes that stop and remove an observed container, by id.
 	stops, removals map[string]*node
+	// leaves are the nodes that detach a container from a network, by the Engine's name.
+	leaves map[string][]*node
 	// starts are the nodes that start a container, with the host ports that it takes.
 	starts []portUse
 	frees  []portUse
@@ -110,6 +114,7 @@ func newDiffer(want *compose.Project, have *State, opts DiffOptions) *differ {
 		images:   map[string]*node{},
 		stops:    map[string]*node{},
 		removals: map[string]*node{},
+		leaves:   map[string][]*node{},
 		old:      map[string][]*Container{},
 	}
 }
@@ -161,6 +166,7 @@ func (d *differ) up() {
 	}
 	d.planOrphanNetworks()
 	d.orderByPorts()
+	d.orderByAddresses()
 	if d.opts.Wait {
 		d.planWait(chosen)
 	}

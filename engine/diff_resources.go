@@ -61,7 +61,7 @@ func (d *differ) remakeNetwork(want *compose.Network, have network.Summary) {
 			continue
 		}
 		stop := d.stop(c, why)
-		detached = append(detached, d.add(disconnectNetwork{subject{c.ref(), c.Service}, have.ID}, why, stop))
+		detached = append(detached, d.add(disconnectNetwork{subject{c.ref(), c.Service}, have.ID, nil}, why, stop))
 	}
 	removed := d.add(removeNetwork{have.Name, have.ID}, why, detached...)
 	d.networks[want.Name] = d.add(createNetwork{want}, why, removed)
@@ -239,7 +239,7 @@ func (d *differ) removeNetworks(why string, which func(network.Summary) bool) {
 		if n.Labels[compose.LabelProject] != d.want.Name || !which(n) {
 			continue
 		}
-		removal := d.add(removeNetwork{n.Name, n.ID}, why)
+		removal := d.add(removeNetwork{n.Name, n.ID}, why, d.leaves[n.Name]...)
 		for _, c := range d.have.Containers {
 			if c.Summary.NetworkSettings != nil && c.Summary.NetworkSettings.Networks[n.Name] != nil {
 				removal.need(d.removals[c.ID])

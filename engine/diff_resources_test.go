@@ -207,3 +207,75 @@ func TestDiffRefusesAnImageThatMustNotBePulled(t *testing.T) {
 		t.Errorf("got error %v, want an ImageError for app:2", err)
 	}
 }
+
+// TestDiffInPlace holds what changes on a container that is kept.
+func TestDiffInPlace(t *testing.T) {
+	had := func(s Settings) func(*Container) { return func(c *Container) { c.Settings = s } }
+	front := Settings{"networks.shop_front": "aliases shop-web-1"}
+	networks := func(keys ...string) []network.Summary {
+		var all []network.Summary
+		for _, key := range keys {
+			all = append(all, shopNetwork(key, "1:"+key))
+		}
+		return all
+	}
+	address := func(a string) func(*compose.Service) {
+		return func(s *compose.Service) {
+			s.Endpoints[0].Settings.IPAMConfig = &network.EndpointIPAMConfig{IPv4Address: a}
+		}
+	}
+	with := func(p *compose.Project, keys ...string) *compose.Project {
+		for _, key := range keys {
+			p.Networks = append(p.Networks, &compose.Network{Key: key, Name: "shop_" + key, Hash: "1:" + key})
+		}
+		return p
+	}
+	testDiff(t, map[string]diffTest{
+		"an orphan network goes after its last user was detached": {
+			want: with(shop(service("web", on("front"))), "front"),
+			have: func() *State {
+				s := observed(ran("web", attached("shop_front", "front-id"), attached("shop_back", "back-id"), had(front)))
+				s.Networks = networks("front", "back")
+				return s
+			}(),
+			opts: DiffOptions{RemoveOrphans: true},
+			plan: `
+0 disconnect container shop-web-1 (no longer on this network)
+1 remove network shop_back (orphan) needs 0
+`},
+		"what somebody attached by hand to a network of his own stays": {
+			want: with(shop(service("web", on("front"))), "front"),
+			have: func() *State {
+				s := observed(ran("web", attached("shop_front", "front-id"), attached("proxy", "proxy-id"), had(front)))
+				s.Networks = append(networks("front"), network.Summary{Name: "proxy", ID: "proxy-id"})
+				return s
+			}(),
+			opts: DiffOptions{RemoveOrphans: true},
+		},
+		"two that swap addresses both leave before either joins": {
+			want: with(shop(service("a", on("front"), address("10.0.0.3")), service("b", on("front"), address("10.0.0.2"))), "front"),
+			have: func() *State {
+				s := observed(
+					ran("a", attached("shop_front", "front-id"), had(Settings{"networks.shop_front": "aliases shop-a-1; ipv4_address 10.0.0.2"})),
+					ran("b", attached("shop_front", "front-id"), had(Settings{"networks.shop_front": "aliases shop-b-1; ipv4_address 10.0.0.3"})))
+				s.Networks = networks("front")
+				return s
+			}(),
+			plan: `
+0 disconnect container shop-a-1 (networks.front aliases shop-a-1; ipv4_address 10.0.0.2 → aliases shop-a-1; ipv4_address 10.0.0.3)
+1 disconnect container shop-b-1 (networks.front aliases shop-b-1; ipv4_address 10.0.0.3 → aliases shop-b-1; ipv4_address 10.0.0.2)
+2 connect container shop-a-1 (networks.front aliases shop-a-1; ipv4_address 10.0.0.2 → aliases shop-a-1; ipv4_address 10.0.0.3) needs 0 1
+3 connect container shop-b-1 (networks.front aliases shop-b-1; ipv4_address 10.0.0.3 → aliases shop-b-1; ipv4_address 10.0.0.2) needs 0 1
+`},
+		"what changes in place is told beside what doesn't": {
+			want: shop(service("web", func(s *compose.Service) { s.Host.Memory = 1 << 30 })),
+			have: observed(ran("web", outdatedSpec, exited(0), had(Settings{"restart": "always"}))),
+			plan: `
+0 create container shop-web-1.web-spec (environment.LEVEL changed, mem_limit none → 1g, restart always → none)
+1 start container shop-web-1.web-spec (environment.LEVEL changed, mem_limit none → 1g, restart always → none) needs 0
+2 await container shop-web-1.web-spec (before the old one goes) needs 1
+3 remove container shop-web-1 (replaced) needs 2
+4 rename container shop-web-1.web-spec (takes the old one's place) needs 3
+`},
+	})
+}

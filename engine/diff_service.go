@@ -126,9 +126,9 @@ func ranBefore(others []*Container) *Container {
 	return others[0]
 }
 
-// planKeep starts a container that is as wanted and does not run, and mends its attachments.
+// planKeep starts a container that is as wanted and does not run, and changes what can be changed on it.
 func (d *differ) planKeep(p *servicePlan, r *replica, turn gates) []*node {
-	ready := d.reconnect(p, r)
+	ready := d.adjust(p, r)
 	if !d.mustStart(p, r) {
 		if r.keep.Phase == container.StatePaused {
 			d.warn("container %s is paused and was left so", r.keep.Name)
@@ -206,7 +206,7 @@ func (d *differ) create(p *servicePlan, r *replica) []*node {
 	ready := []*node{created}
 	if !action.connectAll && len(s.Endpoints) > 1 {
 		for _, e := range s.Endpoints[1:] {
-			ready = append(ready, d.connect(p, r, e, "this engine attaches one network at creation", created))
+			ready = append(ready, d.connect(p, r, e, "this engine attaches one network at creation", nil, created))
 		}
 	}
 	return ready
@@ -252,24 +252,10 @@ func (d *differ) runningOf(service string) *Container {
 	return nil
 }
 
-func (d *differ) connect(p *servicePlan, r *replica, e compose.Endpoint, why string, needs ...*node) *node {
+// connect attaches a replica to a network. want are all its settings, of a container that is there already.
+func (d *differ) connect(p *servicePlan, r *replica, e compose.Endpoint, why string, want Settings, needs ...*node) *node {
 	settings := endpointSettings(e, d.want.ContainerName(p.spec, r.number))
-	return d.add(connectNetwork{subject{r.ref, p.spec.Name}, e.Name, settings}, why, append(needs, d.networks[e.Name])...)
-}
-
-// reconnect attaches a kept container to the networks that it is not on: made anew, or disconnected by hand.
-func (d *differ) reconnect(p *servicePlan, r *replica) []*node {
-	var nodes []*node
-	for _, e := range p.spec.Endpoints {
-		why := "not attached"
-		if d.remade[e.Name] {
-			why = "the network was made anew"
-		} else if d.attached(r.keep, e.Name) {
-			continue
-		}
-		nodes = append(nodes, d.connect(p, r, e, why))
-	}
-	return nodes
+	return d.add(connectNetwork{subject{r.ref, p.spec.Name}, e.Name, settings, want}, why, append(needs, d.networks[e.Name])...)
 }
 
 // attached tells whether a container is on the Engine's network of that name, and not on one that is gone. The id is
@@ -354,9 +340,7 @@ func (d *differ) stop(c *Container, why string, needs ...*node) *node {
 	if !c.Running() {
 		return nil
 	}
-	for _, ref := range sortedNames(d.images) {
-		needs = append(needs, d.images[ref])
-	}
+	needs = append(needs, d.pulled()...)
 	stop := d.add(stopContainer{
 		subject: subject{c.ref(), c.Service},
 		timeout: d.opts.StopTimeout,

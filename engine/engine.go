@@ -33,6 +33,8 @@ type Options struct {
 	// SteadyFor is how long a replacement without a healthcheck must run before the old container goes; most of what is
 	// broken by an update dies at once. 0 means 1 second.
 	SteadyFor time.Duration
+	// Memory keeps what was found out by inspecting containers; nil keeps it as long as the Engine value lives.
+	Memory Memory
 	// Parallel is how many Engine calls that change something run at once; 0 means 12.
 	Parallel int
 }
@@ -65,6 +67,8 @@ type api interface {
 	ContainerUnpause(ctx context.Context, id string) error
 	ContainerRestart(ctx context.Context, id string, options container.StopOptions) error
 	ContainerRemove(ctx context.Context, id string, options container.RemoveOptions) error
+	ContainerUpdate(ctx context.Context, id string, change container.UpdateConfig) (container.UpdateResponse, error)
+	ContainerStatsOneShot(ctx context.Context, id string) (container.StatsResponseReader, error)
 	ContainerRename(ctx context.Context, id, name string) error
 	ContainerExecCreate(ctx context.Context, id string, options container.ExecOptions) (container.ExecCreateResponse, error)
 	ContainerExecAttach(ctx context.Context, execID string, options container.ExecAttachOptions) (types.HijackedResponse, error)

@@ -129,7 +129,7 @@ func (d *differ) planInit(p *servicePlan, r *replica, i int, urgent bool, open g
 	steps := []*node{created}
 	if !d.connectsAll() && len(init.Endpoints) > 1 {
 		for _, e := range init.Endpoints[1:] {
-			steps = append(steps, d.add(connectNetwork{c, e.Name, e.Settings}, why, created))
+			steps = append(steps, d.add(connectNetwork{c, e.Name, e.Settings, nil}, why, created))
 		}
 	}
 	started := d.add(startContainer{subject: c}, why, steps...)

@@ -84,6 +84,7 @@ const (
 	VerbStart      Verb = "start"
 	VerbStop       Verb = "stop"
 	VerbRemove     Verb = "remove"
+	VerbUpdate     Verb = "update"
 	VerbRename     Verb = "rename"
 	VerbRun        Verb = "run"
 	VerbRestart    Verb = "restart"

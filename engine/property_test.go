@@ -74,8 +74,33 @@ func drawService(t *rapid.T, earlier []*compose.Service, label, name string, i i
 	}
 	if svc.Host.NetworkMode == "" {
 		joins(rapid.SampledFrom([][]string{{"front"}, {"back"}, {"front", "back"}}).Draw(t, label+name+"networks")...)(svc)
+		for i := range svc.Endpoints {
+			svc.Endpoints[i].Settings.Aliases = rapid.SampledFrom([][]string{nil, nil, {"x"}, {"x", "y"}}).Draw(t, label+name+"aliases")
+		}
 	}
+	drawLimits(t, svc, label+name)
 	return svc
+}
+
+// drawLimits draws what changes in place, and what can't be taken back in place.
+func drawLimits(t *rapid.T, svc *compose.Service, label string) {
+	resources := &svc.Host.Resources
+	resources.Memory = rapid.SampledFrom([]int64{0, 0, 64 << 20, 128 << 20}).Draw(t, label+"memory")
+	if resources.Memory > 0 {
+		resources.MemorySwap = rapid.SampledFrom([]int64{0, 0, -1, 256 << 20}).Draw(t, label+"swap")
+	}
+	if pids := rapid.SampledFrom([]int64{0, 0, 50, 100}).Draw(t, label+"pids"); pids > 0 {
+		resources.PidsLimit = &pids
+	}
+	switch rapid.IntRange(0, 5).Draw(t, label+"cpu") {
+	case 0:
+		resources.NanoCPUs = 500_000_000
+	case 1:
+		resources.CPUQuota = 50_000
+	case 2:
+		resources.CPUShares = 512
+	}
+	svc.Host.RestartPolicy.Name = rapid.SampledFrom([]container.RestartPolicyMode{"", "", "no", "always"}).Draw(t, label+"restart")
 }
 
 // drawFault draws something that goes wrong at some call that changes the Engine.
@@ -103,10 +128,7 @@ func TestAnyStateConvergesToAnyRecipe(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		memory.Reset()
 		memory.AddImage(enginetest.Image{Ref: "busybox:latest"})
-		e, err := engine.Connect(context.Background(), engine.Options{Host: memory.Host(), SteadyFor: time.Millisecond, Version: "test"})
-		if err != nil {
-			t.Fatal(err)
-		}
+		e := another(t, memory)
 		defer e.Close()
 		s := &suite{project: "property", engine: e}
 		first, second := drawRecipe(t, s, "first "), drawRecipe(t, s, "second ")
@@ -118,6 +140,10 @@ func TestAnyStateConvergesToAnyRecipe(t *testing.T) {
 		_ = converge(s, second) // may fail: that is the point
 		watched()
 		memory.Intercept(nil)
+		if rapid.Bool().Draw(t, "memory is lost") {
+			s.engine = another(t, memory)
+			defer s.engine.Close()
+		}
 		if err := converge(s, second); err != nil {
 			t.Fatalf("the second recipe: %v", err)
 		}
@@ -126,6 +152,15 @@ func TestAnyStateConvergesToAnyRecipe(t *testing.T) {
 			noVolumeLeaks(t, have)
 		}
 	})
+}
+
+// another is what the next process has: it remembers nothing.
+func another(t *rapid.T, memory *enginetest.Engine) *engine.Engine {
+	e, err := engine.Connect(context.Background(), engine.Options{Host: memory.Host(), SteadyFor: time.Millisecond, Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
 }
 
 func converge(s *suite, p *compose.Project) error {
@@ -166,12 +201,18 @@ func holds(t *rapid.T, s *suite, p *compose.Project) *engine.State {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := engine.Diff(p, have, engine.DiffOptions{RemoveOrphans: true})
+	full, err := s.engine.StateInFull(context.Background(), p.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !plan.Empty() {
-		t.Errorf("the second plan is not empty:\n%s", plan)
+	for how, state := range map[string]*engine.State{"as remembered": have, "inspected": full} {
+		plan, err := engine.Diff(p, state, engine.DiffOptions{RemoveOrphans: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !plan.Empty() {
+			t.Errorf("the second plan, of the state %s, is not empty:\n%s", how, plan)
+		}
 	}
 	count := map[string]int{}
 	for _, c := range have.Containers {

@@ -51,36 +51,52 @@ type Container struct {
 	ImageID string
 	// Hash is what [compose.LabelHash] says; empty for what others created.
 	Hash string
+	// Settings are what the Engine changes in place, as last known; nil for what others created.
+	Settings Settings
 	// Needs are the dependencies written into [compose.LabelDependsOn] at its creation.
 	Needs []compose.Need
 	// Summary is the Engine's own record.
 	Summary container.Summary
 }
 
-// State reads what the Engine has of a project: four list calls, at the same time.
+// State reads what the Engine has of a project: four list calls, at the same time, and then an inspect of each container
+// that [Memory] does not know.
 func (e *Engine) State(ctx context.Context, project string) (*State, error) {
+	return e.state(ctx, project, false)
+}
+
+// StateInFull is State with an inspect of every container: it finds what somebody else changed on one in place, as a limit
+// or an alias, which no list tells.
+func (e *Engine) StateInFull(ctx context.Context, project string) (*State, error) {
+	return e.state(ctx, project, true)
+}
+
+func (e *Engine) state(ctx context.Context, project string, full bool) (*State, error) {
 	s := &State{Project: project, API: e.API}
 	ctx, cancel := context.WithTimeout(ctx, e.opts.AnswerWithin)
 	defer cancel()
-	calls, ctx := errgroup.WithContext(ctx)
+	calls, listing := errgroup.WithContext(ctx)
 	calls.Go(func() (err error) {
-		s.Containers, err = e.Containers(ctx, project)
+		s.Containers, err = e.Containers(listing, project)
 		return err
 	})
 	calls.Go(func() (err error) {
-		s.Networks, err = e.api.NetworkList(ctx, network.ListOptions{})
-		return e.reading(ctx, "networks", err)
+		s.Networks, err = e.api.NetworkList(listing, network.ListOptions{})
+		return e.reading(listing, "networks", err)
 	})
 	calls.Go(func() error {
-		list, err := e.api.VolumeList(ctx, volume.ListOptions{})
+		list, err := e.api.VolumeList(listing, volume.ListOptions{})
 		s.Volumes = list.Volumes
-		return e.reading(ctx, "volumes", err)
+		return e.reading(listing, "volumes", err)
 	})
 	calls.Go(func() (err error) {
-		s.Images, err = e.api.ImageList(ctx, image.ListOptions{})
-		return e.reading(ctx, "images", err)
+		s.Images, err = e.api.ImageList(listing, image.ListOptions{})
+		return e.reading(listing, "images", err)
 	})
 	if err := calls.Wait(); err != nil {
+		return nil, err
+	}
+	if err := e.recall(ctx, project, s.Containers, full); err != nil {
 		return nil, err
 	}
 	return s, nil

@@ -59,6 +59,11 @@ func tests() map[string]func(*testing.T, *suite) {
 		"a hook that fails is named with its output":                    testFailedHook,
 		"replicas are replaced group by group":                          testParallelism,
 		"a late healthcheck is probed early":                            testEarlyProbes,
+		"limits and restart policy change in place":                     testLimitsInPlace,
+		"networks and aliases change in place":                          testNetworksInPlace,
+		"what somebody changed in place is found in full, and mended":   testDriftInPlace,
+		"what can't change in place is replaced":                        testNotInPlace,
+		"restarts are left to the caller when asked":                    testOwnRestarts,
 		"logs come in lines with their stream":                          testLogs,
 	}
 }
@@ -171,22 +176,15 @@ func (s *suite) recipe(services ...*compose.Service) *compose.Project {
 			"command":     fmt.Sprintf("%x", svc.Config.Cmd),
 			"environment": fmt.Sprintf("%x", svc.Config.Env),
 			"healthcheck": fmt.Sprintf("%x", svc.Config.Healthcheck),
-			"networks":    fmt.Sprint(svc.Host.NetworkMode, attachments(svc)),
+			"network":     string(svc.Host.NetworkMode),
 			"volumes":     fmt.Sprint(svc.Host.Binds, svc.Config.Volumes, svc.Host.Tmpfs),
 		}
-		svc.Hash = fmt.Sprintf("1:%08x", strings.Join(slices.Sorted(maps.Values(svc.Fields)), ","))
+		svc.Hash = fmt.Sprintf("2:%08x", strings.Join(slices.Sorted(maps.Values(svc.Fields)), ","))
 	}
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
 		p.Networks = append(p.Networks, s.network(key, ""))
 	}
 	return p
-}
-
-func attachments(s *compose.Service) (keys []string) {
-	for _, e := range s.Endpoints {
-		keys = append(keys, e.Network)
-	}
-	return keys
 }
 
 func (s *suite) network(key, subnet string) *compose.Network {
@@ -454,7 +452,7 @@ func testHooks(t *testing.T, s *suite) {
 	s.mustUp(t, build("2"), engine.DiffOptions{Wait: true})
 	s.expect(t, map[string]string{"web-1": "running", "reader-1": "exited", "after-1": "running"})
 	read := build("2")
-	read.Service("reader").Hash = "1:again"
+	read.Service("reader").Hash = "2:again"
 	s.mustUp(t, read, engine.DiffOptions{Wait: true})
 	var lines []string
 	err := s.engine.Logs(t.Context(), engine.LogOptions{Project: s.project, Containers: s.state(t).Containers}, func(l engine.LogLine) {

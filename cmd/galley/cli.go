@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -26,6 +27,8 @@ type cli struct {
 	ui          *ui
 	stdinText   []byte
 	stdinIsRead bool
+	// locked are the projects that this process may change.
+	locked sync.Map
 	// named are the services that the command line names.
 	named []string
 }

@@ -55,7 +55,7 @@ func environmentHelp() *cobra.Command {
                                 as the docker client reads them
   NO_COLOR                      no colours
   GALLEY_RUN_DIR                directory of the locks (default: /run/galley for root, else the user's runtime directory)
-  GALLEY_STATE_DIR              directory of the last good projects (default: /var/lib/galley for root, else
+  GALLEY_STATE_DIR              directory of what outlives a reboot, as the last good projects (default: /var/lib/galley for root, else
                                 the user's state directory)`,
 	}
 }

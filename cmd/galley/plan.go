@@ -30,8 +30,8 @@ With --format json one object is printed; its fields are stable:
   project   the project's name
   steps     in an order that can be carried out; of each step
     index     its number, from 0
-    action    create, pull, start, stop, remove, rename, restart, connect,
-              disconnect or await
+    action    create, pull, start, stop, remove, rename, restart, update,
+              connect, disconnect, run or await
     kind      container, network, volume or image
     name      the container's, network's or volume's name, the image's reference
     service   the service, for containers and images
@@ -131,9 +131,9 @@ func planLine(s engine.Step, color bool) string {
 // markOf tells what kind of change a verb is.
 func markOf(v engine.Verb) (mark string, look style) {
 	switch v {
-	case engine.VerbStop, engine.VerbRemove, engine.VerbDisconnect:
+	case engine.VerbStop, engine.VerbRemove:
 		return "-", red
-	case engine.VerbRestart, engine.VerbRename, engine.VerbRun:
+	case engine.VerbRestart, engine.VerbRename, engine.VerbRun, engine.VerbUpdate, engine.VerbConnect, engine.VerbDisconnect:
 		return "~", yellow
 	case engine.VerbAwait:
 		return " ", plain
@@ -152,8 +152,8 @@ func planSummary(plan *engine.Plan) string {
 	}
 	var parts []string
 	for _, v := range []engine.Verb{
-		engine.VerbLoad, engine.VerbTag, engine.VerbPull, engine.VerbCreate, engine.VerbConnect, engine.VerbStart, engine.VerbRestart, engine.VerbStop,
-		engine.VerbDisconnect, engine.VerbRemove, engine.VerbRename,
+		engine.VerbLoad, engine.VerbTag, engine.VerbPull, engine.VerbCreate, engine.VerbUpdate, engine.VerbConnect,
+		engine.VerbStart, engine.VerbRestart, engine.VerbStop, engine.VerbDisconnect, engine.VerbRemove, engine.VerbRename,
 	} {
 		if count[v] > 0 {
 			parts = append(parts, fmt.Sprintf("%d to %s", count[v], v))

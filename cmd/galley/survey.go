@@ -84,6 +84,7 @@ func (c *cli) connect(ctx context.Context) (*engine.Engine, error) {
 		Host:     c.global.host,
 		Version:  c.version,
 		Parallel: c.global.parallel,
+		Memory:   &memoryFile{c},
 	})
 }
 
@@ -169,17 +170,19 @@ func unguarded(string) error { return nil }
 
 // locks are those that a command holds, given back together.
 type locks struct {
-	held []*bosh.Lock
+	cli  *cli
+	held map[string]*bosh.Lock
 }
 
 // guard returns the guard of a command that changes a project: nobody else may change it at the same time. With wait the
 // command waits for its turn.
 func (c *cli) guard(ctx context.Context, command string, wait bool) (func(project string) error, *locks) {
-	var l locks
+	l := locks{c, map[string]*bosh.Lock{}}
 	return func(project string) error {
 		lock, err := bosh.Acquire(ctx, c.lockPath(project), "galley "+command, wait)
 		if err == nil {
-			l.held = append(l.held, lock)
+			l.held[project] = lock
+			c.locked.Store(project, true)
 		}
 		return err
 	}, &l
@@ -187,11 +190,12 @@ func (c *cli) guard(ctx context.Context, command string, wait bool) (func(projec
 
 // release gives the locks back; more than once does no harm.
 func (l *locks) release() {
-	for _, lock := range l.held {
+	for project, lock := range l.held {
+		l.cli.locked.Delete(project)
 		// The kernel gives a lock back with its file in any case.
 		_ = lock.Release()
 	}
-	l.held = nil
+	clear(l.held)
 }
 
 // paths are where the few files of Galley's own are.

@@ -258,6 +258,9 @@ func (e *Engine) settle(config *container.Config, host *container.HostConfig) (w
 	if host.Memory != 0 && host.Memory < 6<<20 {
 		return nil, fail(http.StatusBadRequest, "Minimum memory limit allowed is 6MB")
 	}
+	if host.Memory > 0 && host.MemorySwap == 0 {
+		host.MemorySwap = 2 * host.Memory
+	}
 	if config.Labels == nil {
 		config.Labels = map[string]string{}
 	}

@@ -1,0 +1,180 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"sync"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/sync/errgroup"
+)
+
+// Memory keeps what was found out about containers beyond what the Engine lists, from one look at a project to the next
+// and, where it is a file, from one process to the next: a plan with nothing to do costs no inspect. It is a cache. Lost, it
+// costs an inspect of each container; no decision rests on it that an inspect would not confirm, unless somebody else
+// changed the container since. [Engine.StateInFull] finds that out.
+type Memory interface {
+	// Load gives what is kept of a project, by container id: nothing, where there is nothing or it can't be understood.
+	Load(project string) map[string]Known
+	// Save keeps that instead. An error says that something older is kept still, which would be wrong from now on.
+	Save(project string, known map[string]Known) error
+}
+
+// Known is what is known of one container.
+type Known struct {
+	// Asked are the settings that it was created with, or that were asked for last.
+	Asked Settings `json:"asked,omitempty"`
+	// Got are all settings as an inspect gave them. Then Asked are only those of which the Engine made something else, as
+	// it does with limits that the kernel doesn't know: asking again would change nothing.
+	Got Settings `json:"got,omitempty"`
+	// Unsure: what was asked for is yet to be compared with what came of it.
+	Unsure bool `json:"unsure,omitempty"`
+}
+
+// settings are what the container has, as far as wishes can be told from it.
+func (k Known) settings() Settings {
+	settings := maps.Clone(k.Got)
+	if settings == nil {
+		settings = Settings{}
+	}
+	maps.Copy(settings, k.Asked)
+	return settings
+}
+
+// inspected is what is known after an inspect.
+func (k Known) inspected(got Settings) Known {
+	now := Known{Got: got, Asked: Settings{}}
+	for name, asked := range k.Asked {
+		came, before := got[name], k.Got[name]
+		if came != asked && (k.Unsure || k.Got != nil && came == before) {
+			now.Asked[name] = asked
+		}
+	}
+	return now
+}
+
+// recall completes containers with their settings: from memory, or by inspecting those that it lacks; in full, all of
+// them. The containers of others are replaced anyway.
+func (e *Engine) recall(ctx context.Context, project string, containers []*Container, full bool) error {
+	known := e.opts.Memory.Load(project)
+	found := make([]Known, len(containers))
+	inspects, ctx := errgroup.WithContext(ctx)
+	inspects.SetLimit(e.opts.Parallel)
+	for i, c := range containers {
+		if c.Hash == "" || c.OneOff {
+			continue
+		}
+		k, ok := known[c.ID]
+		if found[i] = k; ok && !k.Unsure && !full {
+			continue
+		}
+		inspects.Go(func() error {
+			response, err := e.api.ContainerInspect(ctx, c.ID)
+			if errdefs.IsNotFound(err) {
+				return nil // it went between the list and this; whoever acts on it finds that out
+			}
+			if err != nil {
+				return e.reading(ctx, "container "+c.Name, err)
+			}
+			found[i] = k.inspected(observedSettings(response))
+			return nil
+		})
+	}
+	if err := inspects.Wait(); err != nil {
+		return err
+	}
+	now := map[string]Known{}
+	for i, c := range containers {
+		if found[i].Asked == nil && found[i].Got == nil {
+			continue
+		}
+		now[c.ID] = found[i]
+		c.Settings = found[i].settings()
+	}
+	if maps.EqualFunc(known, now, Known.equal) {
+		return nil
+	}
+	// What can't be kept is asked again.
+	_ = e.opts.Memory.Save(project, now)
+	return nil
+}
+
+func (k Known) equal(other Known) bool {
+	return k.Unsure == other.Unsure && maps.Equal(k.Asked, other.Asked) && maps.Equal(k.Got, other.Got)
+}
+
+// changes collects what a walk does to the settings of containers.
+type changes struct {
+	mu sync.Mutex
+	// asked are the settings by container id that creations and finished changes ask for.
+	asked map[string]Known
+}
+
+// asks notes what a container was asked to have. Of a change it is yet to be seen what came of it; a creation is taken at
+// its word.
+func (c *changes) asks(id string, settings Settings, unsure bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked[id] = Known{Asked: settings, Unsure: unsure}
+}
+
+// forget takes out of memory, before a walk begins, the containers that it will change. Should the process die in between,
+// the next one inspects them.
+func (e *Engine) forget(plan *Plan) error {
+	known := maps.Clone(e.opts.Memory.Load(plan.Project))
+	before := len(known)
+	for _, step := range plan.Steps {
+		if id, ok := changed(step.Action); ok {
+			delete(known, id)
+		}
+	}
+	if len(known) == before {
+		return nil
+	}
+	if err := e.opts.Memory.Save(plan.Project, known); err != nil {
+		return fmt.Errorf("forgetting what was known of containers that change: %w", err)
+	}
+	return nil
+}
+
+// remember keeps what a walk asked for, but for containers of which a change failed.
+func (e *Engine) remember(plan *Plan, outcomes []outcome, asked map[string]Known) {
+	for i, step := range plan.Steps {
+		if id, ok := changed(step.Action); ok && outcomes[i].kind != Done {
+			delete(asked, id)
+		}
+	}
+	if len(asked) == 0 {
+		return
+	}
+	known := maps.Clone(e.opts.Memory.Load(plan.Project))
+	if known == nil {
+		known = map[string]Known{}
+	}
+	maps.Copy(known, asked)
+	// What can't be kept is asked again.
+	_ = e.opts.Memory.Save(plan.Project, known)
+}
+
+// processMemory is a memory that ends with the process.
+type processMemory struct {
+	mu       sync.Mutex
+	projects map[string]map[string]Known
+}
+
+func (m *processMemory) Load(project string) map[string]Known {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.projects[project]
+}
+
+func (m *processMemory) Save(project string, known map[string]Known) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.projects == nil {
+		m.projects = map[string]map[string]Known{}
+	}
+	m.projects[project] = known
+	return nil
+}
