@@ -32,6 +32,18 @@ matrix: ## Run the tests of the engine on each of ENGINES="20.10 26.1 28.5"
 		echo "== Docker Engine $$version" && GALLEY_TEST_ENGINE=$$version go test -count=1 -timeout 15m ./engine/... ./cmd/... || exit 1; \
 	done
 
+release: build ## Put bin/galley into bosh/release, check that, and create the release where the bosh CLI is
+	bosh/release/tools/stage bin/galley
+	go test -count=1 -run 'TestRelease|TestManifests' ./bosh/miniagent
+	@if command -v bosh >/dev/null; then bosh create-release --force --dir bosh/release; \
+	else echo "there is no bosh CLI: the release in bosh/release is ready for its create-release" >&2; fi
+
+blob: ## Add Docker's static programs to bosh/release as a blob (DOCKER_SHA256=…)
+	bosh/release/tools/add-docker
+
+testblob: ## Put the programs of Debian's Docker packages where that blob would be, for tests on this machine
+	bosh/release/tools/docker-from-debian bosh/release/src
+
 vuln: ## Look the dependencies up in Go's vulnerability database, where that can be reached
 	GOBIN=$(CURDIR)/bin go install golang.org/x/vuln/cmd/govulncheck@latest
 	@said=$$(bin/govulncheck ./... 2>&1); code=$$?; echo "$$said"; case "$$said" in \
@@ -39,6 +51,6 @@ vuln: ## Look the dependencies up in Go's vulnerability database, where that can
 	*) exit $$code ;; esac
 
 clean: ## Remove what the other targets made, also the cache of Debian packages and images
-	rm -rf bin .demo $(CACHE)
+	rm -rf bin .demo bosh/release/src $(CACHE)
 
-.PHONY: help build test lint demo bench matrix vuln clean
+.PHONY: help build test lint demo bench matrix release blob testblob vuln clean

@@ -56,7 +56,9 @@ const (
 
 // Instance is what BOSH knows of this VM.
 type Instance struct {
-	IP         string `json:"ip"`
+	IP string `json:"ip"`
+	// Address is what others reach the instance by: its IP, or its name where the director gives names to links.
+	Address    string `json:"address"`
 	ID         string `json:"id"`
 	Name       string `json:"name"`
 	Index      string `json:"index"`
@@ -132,6 +134,7 @@ func (s *Settings) Environ(v VM) []string {
 	environ := []string{
 		"PWD=" + v.Project(),
 		"BOSH_INSTANCE_IP=" + i.IP,
+		"BOSH_INSTANCE_ADDRESS=" + i.Address,
 		"BOSH_INSTANCE_ID=" + i.ID,
 		"BOSH_INSTANCE_NAME=" + i.Name,
 		"BOSH_INSTANCE_INDEX=" + i.Index,

@@ -21,6 +21,11 @@ func packages() map[string]string {
 		"ip":      "iproute2",
 		"nsenter": "util-linux",
 		"unshare": "util-linux",
+
+		"monit":           "monit",
+		"ruby":            "ruby",
+		"shellcheck":      "shellcheck",
+		"docker-registry": "docker-registry",
 	}
 }
 
@@ -35,7 +40,7 @@ func Versions() []string { return slices.Sorted(maps.Keys(suites())) }
 // provide sees to it that the Engine's programs are on this machine, and returns the environment to run them in.
 func provide(ctx context.Context, version string, log io.Writer) ([]string, error) {
 	if version == "" {
-		return os.Environ(), install(ctx, log, slices.Sorted(maps.Keys(packages()))...)
+		return os.Environ(), install(ctx, log, "dockerd", "ip", "nsenter", "unshare")
 	}
 	if err := install(ctx, log, "ip", "nsenter", "unshare"); err != nil {
 		return nil, err
@@ -98,6 +103,15 @@ func installed(ctx context.Context, program string, env []string, version string
 	cmd.Env = env
 	out, err := cmd.Output()
 	return err == nil && bytes.Contains(out, []byte("version "+version+"."))
+}
+
+// Install sees to it that programs are on this machine, those of Debian packages that [packages] knows. Where that can't be,
+// the error is an [*UnavailableError].
+func Install(ctx context.Context, log io.Writer, programs ...string) error {
+	if os.Geteuid() != 0 && len(absent(programs)) > 0 {
+		return &UnavailableError{"installing packages needs root: missing programs: " + strings.Join(absent(programs), ", ")}
+	}
+	return install(ctx, log, programs...)
 }
 
 // install installs the packages of those programs that are missing.
