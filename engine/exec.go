@@ -35,7 +35,7 @@ func (r *run) exec(ctx context.Context, id string, options container.ExecOptions
 	defer stream.Close()
 	closeOnEnd := context.AfterFunc(ctx, stream.Close)
 	defer closeOnEnd()
-	var output tail
+	output := tail{limit: tailSize}
 	if _, err := stdcopy.StdCopy(&output, &output, stream.Reader); err != nil && !errors.Is(err, io.EOF) {
 		return execResult{}, errors.Join(ctx.Err(), err)
 	}
@@ -74,16 +74,17 @@ func (e *Engine) attachExec(ctx context.Context, execID string, options containe
 	}
 }
 
-// tail keeps the last part of what is written to it.
+// tail keeps the last limit bytes of what is written to it.
 type tail struct {
 	bytes.Buffer
+	limit int
 }
 
 const tailSize = 4 << 10
 
 func (t *tail) Write(p []byte) (int, error) {
 	t.Buffer.Write(p)
-	if over := t.Len() - tailSize; over > 0 {
+	if over := t.Len() - t.limit; over > 0 {
 		t.Next(over)
 	}
 	return len(p), nil

@@ -65,6 +65,7 @@ func tests() map[string]func(*testing.T, *suite) {
 		"what can't change in place is replaced":                        testNotInPlace,
 		"restarts are left to the caller when asked":                    testOwnRestarts,
 		"logs come in lines with their stream":                          testLogs,
+		"logs are kept in files without a gap and without doubling":     testLogFiles,
 	}
 }
 
