@@ -131,7 +131,7 @@ func planLine(s engine.Step, color bool) string {
 // markOf tells what kind of change a verb is.
 func markOf(v engine.Verb) (mark string, look style) {
 	switch v {
-	case engine.VerbStop, engine.VerbRemove:
+	case engine.VerbStop, engine.VerbKill, engine.VerbPause, engine.VerbRemove:
 		return "-", red
 	case engine.VerbRestart, engine.VerbRename, engine.VerbRun, engine.VerbUpdate, engine.VerbConnect, engine.VerbDisconnect:
 		return "~", yellow
@@ -153,7 +153,8 @@ func planSummary(plan *engine.Plan) string {
 	var parts []string
 	for _, v := range []engine.Verb{
 		engine.VerbLoad, engine.VerbTag, engine.VerbPull, engine.VerbCreate, engine.VerbUpdate, engine.VerbConnect,
-		engine.VerbStart, engine.VerbRestart, engine.VerbStop, engine.VerbDisconnect, engine.VerbRemove, engine.VerbRename,
+		engine.VerbStart, engine.VerbRestart, engine.VerbUnpause, engine.VerbPause, engine.VerbKill, engine.VerbStop,
+		engine.VerbDisconnect, engine.VerbRemove, engine.VerbRename,
 	} {
 		if count[v] > 0 {
 			parts = append(parts, fmt.Sprintf("%d to %s", count[v], v))

@@ -77,10 +77,10 @@ func wordsOf(v engine.Verb) wording {
 		return wording{"running a hook in", "hook done"}
 	case engine.VerbTag:
 		return wording{"tagging", "tagged"}
-	case engine.VerbPull, engine.VerbLoad, engine.VerbStart, engine.VerbRestart, engine.VerbConnect, engine.VerbDisconnect:
+	case engine.VerbPull, engine.VerbLoad, engine.VerbStart, engine.VerbKill, engine.VerbRestart, engine.VerbConnect, engine.VerbDisconnect:
 		return wording{string(v) + "ing", string(v) + "ed"}
 	}
-	// create, remove, rename
+	// create, remove, rename, pause, unpause
 	return wording{string(v[:len(v)-1]) + "ing", string(v) + "d"}
 }
 

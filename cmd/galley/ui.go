@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -133,6 +134,20 @@ func (u *ui) say(format string, args ...any) {
 		return
 	}
 	fmt.Fprintf(u.err, format+"\n", args...)
+}
+
+// ask puts a question that is answered with yes or no on standard input; no answer is no.
+func (c *cli) ask(question string) (bool, error) {
+	fmt.Fprintf(c.err, "%s? [y/N] ", question)
+	answer, err := bufio.NewReader(c.stdin).ReadString('\n')
+	if err != nil && err != io.EOF {
+		return false, fmt.Errorf("reading the answer: %w", err)
+	}
+	if err == io.EOF {
+		fmt.Fprintln(c.err)
+	}
+	answer = strings.ToLower(strings.TrimSpace(answer))
+	return answer == "y" || answer == "yes", nil
 }
 
 // object prints one JSON object as a line on standard error. The caller holds mu.

@@ -1,0 +1,224 @@
+package engine
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+
+	"galley/compose"
+)
+
+// Operation is what is done to the containers that a project has, going by their labels alone.
+type Operation struct {
+	// Verb is VerbStart, VerbRestart, VerbKill, VerbRemove, VerbPause or VerbUnpause.
+	Verb Verb
+	// Services limits the operation to these; empty means all. A start also starts what they need, a restart also restarts
+	// what asks to follow them (depends_on: restart), unless NoDeps.
+	Services []string
+	NoDeps   bool
+	// StopTimeout overrides the containers' own grace period, in seconds; nil keeps it.
+	StopTimeout *int
+	// Signal is what VerbKill sends; "" is SIGKILL.
+	Signal string
+	// Stop lets VerbRemove stop what runs; else only what has ended is removed. Volumes removes anonymous volumes too.
+	Stop, Volumes bool
+	// Wait adds a gate for every container started, WaitTimeout bounds it, from the beginning of the walk; 0 is for ever.
+	Wait        bool
+	WaitTimeout time.Duration
+}
+
+// Operate plans an operation. Like [Diff] it is pure. Of have, the project and its containers count.
+func Operate(have *State, op Operation) (*Plan, error) {
+	opts := DiffOptions{StopTimeout: op.StopTimeout, WaitTimeout: op.WaitTimeout}
+	o := &operator{differ: newDiffer(&compose.Project{Name: have.Project}, have, opts), op: op, begun: map[string]*node{}}
+	for _, name := range op.Services {
+		if op.Verb == VerbStart && len(o.replicas(name)) == 0 {
+			o.fail("service %q has no container to start: up creates one", name)
+		}
+	}
+	for _, c := range o.chosen() {
+		switch op.Verb {
+		case VerbStart:
+			o.start(c)
+		case VerbRestart:
+			o.restart(c)
+		case VerbKill:
+			o.kill(c)
+		case VerbPause:
+			o.pause(c)
+		case VerbUnpause:
+			o.unpause(c)
+		}
+	}
+	if op.Verb == VerbRemove {
+		o.remove()
+	}
+	if err := errors.Join(o.errs...); err != nil {
+		return nil, err
+	}
+	return &Plan{Project: have.Project, Steps: o.steps()}, nil
+}
+
+// operator makes the plan of an operation.
+type operator struct {
+	*differ
+	op Operation
+	// begun are the nodes that start or restart a container, by id.
+	begun map[string]*node
+}
+
+// chosen are the replicas to act on, each after those that it needs.
+func (o *operator) chosen() []*Container {
+	wanted := map[string]bool{}
+	for _, name := range o.op.Services {
+		wanted[name] = true
+	}
+	if !o.op.NoDeps {
+		o.widen(wanted)
+	}
+	var all []*Container
+	for _, c := range o.have.Containers {
+		if !c.OneOff && (len(wanted) == 0 || wanted[c.Service]) {
+			all = append(all, c)
+		}
+	}
+	order := teardownOrder(all)
+	slices.Reverse(order)
+	return order
+}
+
+// widen adds, to the services named, those that must be started before them, or restarted with them.
+func (o *operator) widen(wanted map[string]bool) {
+	for grown := true; grown; {
+		before := len(wanted)
+		for _, c := range o.have.Containers {
+			for _, need := range c.Needs {
+				switch {
+				case c.OneOff:
+				case o.op.Verb == VerbStart && wanted[c.Service]:
+					wanted[need.Service] = true
+				case o.op.Verb == VerbRestart && need.Restart && wanted[need.Service]:
+					wanted[c.Service] = true
+				}
+			}
+		}
+		grown = len(wanted) > before
+	}
+}
+
+// replicas are the containers of a service.
+func (o *operator) replicas(service string) []*Container {
+	return slices.DeleteFunc(slices.Clone(o.have.Containers), func(c *Container) bool { return c.OneOff || c.Service != service })
+}
+
+// start starts a container that does not run. A completed one-shot that others wait for stays completed, unless it is named.
+func (o *operator) start(c *Container) {
+	oneShot := o.isAwaited(c.Service) && !slices.Contains(o.op.Services, c.Service)
+	if c.Running() || oneShot && c.completed() {
+		if o.op.Wait && c.Running() && !(c.Phase == container.StateRunning && (c.Health == "" || c.Health == container.Healthy)) {
+			o.gate(c, gateReady, "--wait", nil)
+		}
+		return
+	}
+	started := o.add(startContainer{subject: subject{c.ref(), c.Service}}, o.whyStart(c), o.open(c)...)
+	o.begun[c.ID] = started
+	if o.op.Wait {
+		o.gate(c, gateReady, "--wait", started)
+	}
+}
+
+// isAwaited tells whether somebody waits for a service's completion.
+func (o *operator) isAwaited(service string) bool {
+	return slices.ContainsFunc(o.have.Containers, func(c *Container) bool {
+		return slices.ContainsFunc(c.Needs, func(n compose.Need) bool { return n.Service == service && n.Condition == compose.Completed })
+	})
+}
+
+// open are the nodes after which a container may start, by its label.
+func (o *operator) open(c *Container) []*node {
+	var nodes []*node
+	for _, need := range c.Needs {
+		why := fmt.Sprintf("service %s waits for it", c.Service)
+		for _, dependency := range o.replicas(need.Service) {
+			started := o.begun[dependency.ID]
+			switch {
+			case need.Condition == compose.Healthy && (started != nil || dependency.Health != container.Healthy):
+				nodes = append(nodes, o.gate(dependency, gateHealthy, why, started))
+			case need.Condition == compose.Completed && (started != nil || !dependency.completed()):
+				nodes = append(nodes, o.gate(dependency, gateCompleted, why, started))
+			default:
+				nodes = append(nodes, started)
+			}
+		}
+	}
+	return nodes
+}
+
+func (o *operator) gate(c *Container, g gate, why string, started *node) *node {
+	for _, n := range o.nodes {
+		if a, ok := n.action.(awaitContainer); ok && a.id == c.ID && a.gate == g {
+			return n
+		}
+	}
+	return o.add(awaitContainer{subject: subject{c.ref(), c.Service}, gate: g, within: o.op.WaitTimeout, early: true}, why, started)
+}
+
+// restart restarts a container, or starts one that does not run, after those that it needs.
+func (o *operator) restart(c *Container) {
+	why := "asked for"
+	if len(o.op.Services) > 0 && !slices.Contains(o.op.Services, c.Service) {
+		why = "a service that it depends on is restarted"
+	}
+	var open []*node
+	for _, n := range c.Needs {
+		if slices.ContainsFunc(o.replicas(n.Service), func(d *Container) bool { return o.begun[d.ID] != nil }) {
+			open = o.open(c)
+			break
+		}
+	}
+	open = append(open, o.planPreStop(c, open)...)
+	o.begun[c.ID] = o.add(restartContainer{subject{c.ref(), c.Service}, o.op.StopTimeout}, why, open...)
+}
+
+func (o *operator) kill(c *Container) {
+	if c.Running() {
+		o.add(killContainer{subject{c.ref(), c.Service}, o.op.Signal}, "signal "+cmp.Or(o.op.Signal, "SIGKILL"))
+	}
+}
+
+func (o *operator) pause(c *Container) {
+	if c.Phase == container.StateRunning {
+		o.add(pauseContainer{subject{c.ref(), c.Service}}, "asked for")
+	}
+}
+
+func (o *operator) unpause(c *Container) {
+	if c.Phase == container.StatePaused {
+		o.add(unpauseContainer{subject{c.ref(), c.Service}}, "asked for")
+	}
+}
+
+// remove removes the containers that have ended, or all of them, and then the anonymous volumes that nobody else mounts.
+func (o *operator) remove() {
+	containers := slices.DeleteFunc(o.chosen(), func(c *Container) bool { return c.Running() && !o.op.Stop })
+	o.takeDown(containers, "asked for", true)
+	if !o.op.Volumes {
+		return
+	}
+	names := map[string]bool{}
+	for _, c := range containers {
+		for _, m := range anonymousMounts(c) {
+			names[m.Name] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if gone, unused := o.unmounted(name); unused {
+			o.add(removeVolume{name}, "--volumes", gone...)
+		}
+	}
+}
