@@ -30,6 +30,7 @@ func (r *recipe) check(p *types.Project) []Diagnostic {
 			c.mounts(item(path+".pre_start", i), hook.ContainerSpec)
 		}
 	}
+	c.offline(r.offline)
 	c.cycles()
 	c.ports()
 	c.containerNames(r.separator)

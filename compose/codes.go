@@ -108,11 +108,13 @@ func relationCodes() []Code {
 		{Name: "duplicate-container-name", Severity: Error, Sentence: "Two containers would have one name."},
 		{Name: "duplicate-mount", Severity: Error, Sentence: "Two mounts of a container have one target."},
 		{Name: "engine-too-old", Severity: Error, Sentence: "An attribute needs a newer Engine API than the one asked for with --engine-api."},
+		{Name: "image-for-other-machine", Severity: Error, Sentence: "With --air-gapped: the image that the tarballs hold does not run on this machine, or is not for the platform asked for."},
+		{Name: "image-not-in-tarballs", Severity: Error, Sentence: "With --air-gapped: no tarball holds the image."},
 		{Name: "inactive-service", Severity: Error, Sentence: "A service needs another one that no active profile asks for."},
 		{Name: "missing-bind-source", Severity: Warning, Sentence: "The source of a bind mount does not exist: the Engine refuses it, or makes an empty directory in its place."},
 		{Name: "network-mode-and-networks", Severity: Error, Sentence: "network_mode and networks exclude each other."},
 		{Name: "never-completes", Severity: Error, Sentence: "A service waits until another one has completed, but that one's restart policy starts it again each time."},
-		{Name: "never-healthy", Severity: Error, Sentence: "A service waits until another one is healthy, but that one's healthcheck is disabled."},
+		{Name: "never-healthy", Severity: Error, Sentence: "A service waits until another one is healthy, but that one's healthcheck is disabled; with --air-gapped also: neither the recipe nor its image has one."},
 		{Name: "no-healthcheck", Severity: Warning, Sentence: "A service waits until another one is healthy, and the recipe has no healthcheck for that one: the image must have one."},
 		{Name: "overlapping-subnets", Severity: Error, Sentence: "Two networks of the recipe have subnets that overlap; the Engine refuses the second one."},
 		{Name: "port-and-replicas", Severity: Error, Sentence: "Several replicas of a service can't publish one fixed host port."},
@@ -121,6 +123,7 @@ func relationCodes() []Code {
 		{Name: "undefined-network", Severity: Error, Sentence: "A service refers to a network that the recipe doesn't define."},
 		{Name: "undefined-secret", Severity: Error, Sentence: "A service refers to a secret that the recipe doesn't define."},
 		{Name: "undefined-service", Severity: Error, Sentence: "A service refers to another one that the recipe doesn't define."},
+		{Name: "unusable-tarball", Severity: Error, Sentence: "With --air-gapped: a tarball, or a list of them, is missing, broken, or not what its checksum says."},
 		{Name: "undefined-volume", Severity: Error, Sentence: "A service refers to a volume that the recipe doesn't define."},
 	}
 }

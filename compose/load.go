@@ -75,6 +75,7 @@ type recipe struct {
 	profiles  []string
 	services  []string
 	separator string
+	offline   *Offline
 	lints     bool
 	engineAPI string
 
@@ -167,6 +168,9 @@ func (r *recipe) finish(l *loaded) *Project {
 	found = append(found, r.resolveFiles(l)...)
 	dropUnused(l.project)
 	project, lowered := lower(l.project, r.separator)
+	if r.offline != nil { // who knows the images needs no warning that they may lack a healthcheck
+		lowered = slices.DeleteFunc(lowered, func(d Diagnostic) bool { return d.Code == codeNoTest })
+	}
 	found = withoutInherited(slices.Concat(found, lowered, tooNew(project, r.engineAPI)))
 	r.report(found)
 	if l.inconsistent != nil && len(r.pruned) == 0 && invalid(found) == nil && r.locate() {

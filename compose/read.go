@@ -49,7 +49,7 @@ func newRecipe(src Source, p *place, files []*file) *recipe {
 	r := &recipe{
 		dir: p.dir, env: p.env, files: files, separator: "-",
 		profiles: profiles(src, p.env), services: src.Services, lints: src.Lint, engineAPI: src.EngineAPI,
-		variables: variables{unset: map[string][]string{}},
+		variables: variables{unset: map[string][]string{}}, offline: src.Offline,
 	}
 	if src.Compatibility {
 		r.separator = "_"

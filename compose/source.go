@@ -29,6 +29,8 @@ type Source struct {
 	Environ []string
 	// Recipe chooses one recipe of a BOSH manifest, as GROUP/JOB; needed only where there are several.
 	Recipe string
+	// Offline, if set, must know every image of the recipe: what it doesn't is an Error.
+	Offline *Offline
 	// Compatibility joins container names with underscores, as docker-compose 1 did.
 	Compatibility bool
 	// Lint also finds what the recipe runs in spite of, as images without a tag: see [Code.Lint].

@@ -46,6 +46,24 @@ func (s *State) ImageIDs(p *compose.Project) map[string]string {
 	return ids
 }
 
+// MissingImages are the references of the project's images that the Engine does not have, sorted.
+func (s *State) MissingImages(p *compose.Project) []string {
+	var missing []string
+	lacks := func(ref string) {
+		if s.image(ref) == nil {
+			missing = append(missing, ref)
+		}
+	}
+	for _, service := range p.Services {
+		lacks(service.Config.Image)
+		for _, init := range service.PreStart {
+			lacks(init.Config.Image)
+		}
+	}
+	slices.Sort(missing)
+	return slices.Compact(missing)
+}
+
 // canonical returns the reference as the Engine lists it: name:tag, with the default tag filled in, or name@digest.
 func canonical(ref string) (tag, digest string) {
 	named, err := reference.ParseNormalizedNamed(ref)

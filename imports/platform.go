@@ -22,8 +22,8 @@ func (p Platform) String() string {
 	return strings.Join(parts, "/")
 }
 
-// thisMachine is the platform of images for the machine that this process runs on: containers are Linux's.
-func thisMachine() Platform {
+// ThisMachine is the platform of images for the machine that this process runs on: containers are Linux's.
+func ThisMachine() Platform {
 	return Platform{OS: "linux", Architecture: runtime.GOARCH}.normal()
 }
 

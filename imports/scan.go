@@ -69,7 +69,7 @@ func (s Scanner) Scan(ctx context.Context, patterns ...string) ([]Archive, error
 // machine is the platform that is scanned for.
 func (s Scanner) machine() Platform {
 	if s.Platform == (Platform{}) {
-		return thisMachine()
+		return ThisMachine()
 	}
 	return s.Platform
 }

@@ -17,6 +17,8 @@ type checkFlags struct {
 	format, explain string
 	quiet, strict   bool
 	engineAPI       string
+	airGapped       bool
+	tarballs        importFlags
 }
 
 // checkCommand says whether recipes are valid.
@@ -38,6 +40,10 @@ and notes. Those that would only get in up's way, as an image without a tag, are
 by check alone. The exit code is 3 when a recipe is invalid, with --strict also when
 there are warnings. --explain CODE says what a code means, ` + "`galley help codes`" + ` lists
 them all.
+
+With --air-gapped every image must be in the tarballs that --import names (without it:
+in those of BOSH jobs), for this machine, and a service that others want healthy must
+have a healthcheck, in the recipe or in its image.
 
 With --format json one object is printed; its fields are stable:
 
@@ -63,6 +69,9 @@ log in the format SARIF 2.1.0, which code hosts and editors read.`,
 	f.BoolVarP(&flags.quiet, "quiet", "q", false, "print nothing but findings")
 	f.BoolVar(&flags.strict, "strict", false, "take warnings for errors")
 	f.StringVar(&flags.explain, "explain", "", "say what the `CODE` of a finding means")
+	f.BoolVar(&flags.airGapped, "air-gapped", false, "require every image to be in tarballs")
+	f.StringArrayVar(&flags.tarballs.globs, "import", nil, "`GLOB` of the tarballs, or of lists of them, for --air-gapped; repeatable")
+	flags.tarballs.addRoot(f)
 	f.StringVar(&flags.engineAPI, "engine-api", "", "refuse what needs a newer Engine API than `VERSION`, as 1.41")
 	return cmd
 }
@@ -83,9 +92,13 @@ func (c *cli) check(ctx context.Context, flags *checkFlags, files []string) erro
 	}
 	var verdicts []verdict
 	valid := true
+	images, unusable, err := c.airGapped(ctx, flags)
+	if err != nil {
+		return err
+	}
 	for _, files := range each {
 		c.global.files = files
-		v, err := c.judge(ctx, flags)
+		v, err := c.judge(ctx, flags, images)
 		if unreadable := (*recipeError)(nil); errors.As(err, &unreadable) && (len(each) > 1 || flags.format != "text") {
 			v.findings = append(v.findings, compose.Diagnostic{
 				Severity: compose.Error, Code: compose.CodeUnreadable, Message: err.Error(), File: strings.Join(files, ", "),
@@ -94,6 +107,7 @@ func (c *cli) check(ctx context.Context, flags *checkFlags, files []string) erro
 			return err
 		}
 		v.name = c.nameOf(v)
+		v.findings, unusable = append(unusable, v.findings...), nil
 		valid = valid && v.valid(flags.strict)
 		verdicts = append(verdicts, v)
 	}
@@ -107,9 +121,9 @@ func (c *cli) check(ctx context.Context, flags *checkFlags, files []string) erro
 }
 
 // judge reads one recipe, or all of one manifest.
-func (c *cli) judge(ctx context.Context, flags *checkFlags) (verdict, error) {
+func (c *cli) judge(ctx context.Context, flags *checkFlags, images *compose.Offline) (verdict, error) {
 	src := c.source()
-	src.Lint, src.EngineAPI = true, flags.engineAPI
+	src.Lint, src.EngineAPI, src.Offline = true, flags.engineAPI, images
 	recipes, findings, err := compose.LoadAll(ctx, src)
 	v := verdict{recipes: recipes, findings: findings}
 	var invalid *compose.InvalidError

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"galley/compose"
 	"galley/engine"
 	"galley/imports"
 )
@@ -86,6 +89,41 @@ func (c *cli) importOnly(ctx context.Context, flags *importFlags) error {
 	}
 	defer e.Close()
 	return errors.Join(faults, c.loadImages(ctx, e, scanner, archives))
+}
+
+// importFirst imports before a recipe is brought up, if --import asks for it. What went wrong ends it, before anything is
+// touched, as long as the Engine lacks an image of the recipe. Where it has them all, as after a reboot, the recipe does not
+// suffer from a tarball: then faults are told when it is up.
+func (c *cli) importFirst(ctx context.Context, e *engine.Engine, project *compose.Project, flags *importFlags) (faults, err error) {
+	if len(flags.globs) == 0 {
+		return nil, nil
+	}
+	scanner := c.scanner(flags.root)
+	archives, faults := scanner.Scan(ctx, flags.globs...)
+	if ctx.Err() != nil {
+		return nil, faults
+	}
+	faults = errors.Join(faults, c.loadImages(ctx, e, scanner, archives))
+	if faults == nil || c.global.dryRun {
+		return faults, nil
+	}
+	state, err := e.State(ctx, project.Name)
+	if err != nil {
+		return nil, errors.Join(faults, err)
+	}
+	if missing := state.MissingImages(project); len(missing) > 0 {
+		return nil, errors.Join(faults, fmt.Errorf("the engine lacks %s: nothing was changed", quotedList(missing)))
+	}
+	return faults, nil
+}
+
+// quotedList joins quoted texts.
+func quotedList(texts []string) string {
+	all := make([]string, len(texts))
+	for i, text := range texts {
+		all[i] = strconv.Quote(text)
+	}
+	return strings.Join(all, ", ")
 }
 
 // loadImages has the Engine load what it lacks of archives, and shows how that is getting on.

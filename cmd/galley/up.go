@@ -20,6 +20,7 @@ type upFlags struct {
 	// build and accepted are there for command lines written for docker compose.
 	build, accepted bool
 	attachFlags
+	importFlags
 }
 
 // upCommand brings the Engine to what the recipe says.
@@ -37,7 +38,11 @@ Without --detach or --wait the containers' logs are followed. Interrupted then, 
 stops the containers; interrupted again it returns at once. Interrupted while it
 changes something, it finishes the steps under way, says what it left, and ends.
 
-A service whose update fails is put back to what ran before, unless --no-rollback.`,
+A service whose update fails is put back to what ran before, unless --no-rollback.
+
+With --import the tarballs' images are loaded before anything else is done. A tarball
+that can't be used is an error in any case, but keeps the recipe from coming up only
+if the Engine lacks an image of the recipe.`,
 		ValidArgsFunction: c.completeServices,
 		RunE: func(cmd *cobra.Command, services []string) error {
 			opts, err := u.options(cmd, services)
@@ -55,6 +60,7 @@ A service whose update fails is put back to what ran before, unless --no-rollbac
 func (u *upFlags) addTo(f *pflag.FlagSet, c *cli) {
 	u.selection.addTo(f, c)
 	u.attachFlags.addTo(f)
+	u.importFlags.addTo(f)
 	f.BoolVarP(&u.detach, "detach", "d", false, "return when the containers are started")
 	f.BoolVar(&u.wait, "wait", false, "return when all services are healthy, running, or completed; implies --detach")
 	f.IntVar(&u.waitTimeout, "wait-timeout", 0, "`SECONDS` that --wait waits at most (default: for ever)")
@@ -107,19 +113,28 @@ func (c *cli) up(ctx context.Context, u *upFlags, opts engine.DiffOptions) error
 	if err := u.check(s.project, append(opts.Services, u.exitCodeFrom...)); err != nil {
 		return err
 	}
+	faults, err := c.importFirst(ctx, s.engine, s.project, &u.importFlags)
+	if err != nil {
+		return err
+	}
 	if c.global.dryRun {
 		_, err := c.showPlan(ctx, s, opts, "text")
-		return err
+		return errors.Join(faults, err)
+	}
+	if len(u.globs) > 0 {
+		if s.state, err = s.engine.State(ctx, s.project.Name); err != nil {
+			return errors.Join(faults, err)
+		}
 	}
 	began := time.Now()
 	if err := c.converge(ctx, s, opts, u.quietPull); err != nil {
-		return err
+		return errors.Join(faults, err)
 	}
 	locks.release()
 	if u.detach || u.noStart {
-		return nil
+		return faults
 	}
-	return c.attach(ctx, s, &u.attachFlags, opts, began)
+	return errors.Join(faults, c.attach(ctx, s, &u.attachFlags, opts, began))
 }
 
 // converge brings the Engine to what is wanted, shows how that is getting on, and keeps what came up in full.

@@ -1,0 +1,58 @@
+package imports
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/distribution/reference"
+)
+
+// AbsentError says that no archive holds an image.
+type AbsentError struct {
+	Ref string
+	// Near are the tags of the same repository that there are.
+	Near []string
+}
+
+func (e *AbsentError) Error() string {
+	text := fmt.Sprintf("image %q is in no tarball", e.Ref)
+	if len(e.Near) > 0 {
+		text += "; they have " + strings.Join(e.Near, ", ")
+	}
+	return text
+}
+
+// Find returns the image that a reference, or an ID, stands for once all archives were loaded, in their order: of several
+// with the tag the last one. None is an [*AbsentError]. By a registry's digest nothing is found: loading does not bring it.
+func Find(archives []Archive, ref string) (Image, error) {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if _, digested := named.(reference.Digested); digested {
+		return Image{}, fmt.Errorf("image %q is named by a registry's digest, which no tarball brings", ref)
+	}
+	tag, _ := familiar(ref)
+	absent := &AbsentError{Ref: ref}
+	for _, a := range slices.Backward(archives) {
+		for _, img := range a.Images {
+			switch {
+			case img.ID == ref, tag != "" && slices.Contains(img.Tags, tag):
+				return img, nil
+			case err == nil:
+				absent.Near = append(absent.Near, sameRepository(img.Tags, reference.FamiliarName(named))...)
+			}
+		}
+	}
+	slices.Sort(absent.Near)
+	absent.Near = slices.Compact(absent.Near)
+	return Image{}, absent
+}
+
+func sameRepository(tags []string, name string) []string {
+	var same []string
+	for _, tag := range tags {
+		if strings.HasPrefix(tag, name+":") {
+			same = append(same, tag)
+		}
+	}
+	return same
+}
