@@ -9,7 +9,10 @@ import (
 
 // WriteFile puts text into the file at path, readable by its owner alone, in a directory that it makes if need be. Whoever
 // reads the file, also after a crash or a loss of power at any moment, finds the old text or the new one, whole.
-func WriteFile(path string, text []byte) error {
+func WriteFile(path string, text []byte) error { return writeFile(path, text, 0o600) }
+
+// writeFile is [WriteFile] for a file with another mode.
+func writeFile(path string, text []byte, mode os.FileMode) error {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("making the directory of %q: %w", path, err)
@@ -19,7 +22,7 @@ func WriteFile(path string, text []byte) error {
 		return fmt.Errorf("writing %q: %w", path, err)
 	}
 	_, err = file.Write(text)
-	err = errors.Join(err, file.Sync())
+	err = errors.Join(err, file.Chmod(mode), file.Sync())
 	if err = errors.Join(err, file.Close()); err == nil {
 		err = os.Rename(file.Name(), path)
 	}

@@ -62,3 +62,18 @@ func (p Paths) Known(project string) string {
 func (p Paths) History(project string) string {
 	return filepath.Join(p.State, project+".good.json")
 }
+
+// Supervisor is the lock file of the one process that may supervise a project.
+func (p Paths) Supervisor(project string) string {
+	return filepath.Join(p.Run, project+".supervisor.lock")
+}
+
+// Control is the socket on which a project's supervisor gives others their turn.
+func (p Paths) Control(project string) string {
+	return filepath.Join(p.Run, project+".supervisor.sock")
+}
+
+// Status is the file in which a project's supervisor says how the project is, a [Status].
+func (p Paths) Status(project string) string {
+	return filepath.Join(p.Run, project+".status.json")
+}

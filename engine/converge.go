@@ -71,7 +71,7 @@ func (p *Plan) refused(outcomes []outcome, opts DiffOptions) map[string]string {
 
 // refresh pulls what is there but must be fresh, and reads the state again if it did.
 func (e *Engine) refresh(ctx context.Context, want *compose.Project, have *State, opts DiffOptions) (*State, *Plan, error) {
-	if opts.Down != nil {
+	if opts.Down != nil || opts.noRefresh {
 		return have, nil, nil
 	}
 	pulls, err := e.Refresh(ctx, want, have, opts)
@@ -137,6 +137,7 @@ func (e *Engine) rollBack(ctx context.Context, want *compose.Project, plan *Plan
 	return &RolledBackError{
 		Services: slices.Sorted(maps.Keys(broken)),
 		Err:      failure,
+		kept:     broken,
 		Restore:  e.restore(ctx, want, broken, opts),
 	}
 }
@@ -223,6 +224,8 @@ type RolledBackError struct {
 	Services []string
 	// Err is why, as Apply returns it. Restore is set where putting back failed too.
 	Err, Restore error
+	// kept are the containers that ran before, by service and id.
+	kept map[string]map[string]bool
 }
 
 func (e *RolledBackError) Error() string { return errors.Join(e.Err, e.Restore).Error() }

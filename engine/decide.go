@@ -53,7 +53,7 @@ func (p *servicePlan) renewed() bool {
 
 // decide assigns the observed containers of a service to its replicas.
 func (d *differ) decide(s *compose.Service) *servicePlan {
-	p := &servicePlan{spec: s, oneShot: d.isOneShot(s.Name), update: s.Update}
+	p := &servicePlan{spec: s, oneShot: isOneShot(d.want, s.Name), update: s.Update}
 	if d.opts.restore != nil {
 		p.update = s.Rollback
 	}
@@ -63,10 +63,7 @@ func (d *differ) decide(s *compose.Service) *servicePlan {
 			slots[c.Number] = append(slots[c.Number], c)
 		}
 	}
-	want := s.Replicas
-	if n, ok := d.opts.Scale[s.Name]; ok {
-		want = n
-	}
+	want := d.opts.replicas(s)
 	for _, number := range d.keepNumbers(s, slots, want) {
 		r := &replica{number: number, awaits: map[gate]*node{}}
 		d.choose(s, r, slots[number])
@@ -165,8 +162,8 @@ func shortHash(hash string) string {
 }
 
 // isOneShot tells whether somebody waits for the service's completion: then it is not started again once completed.
-func (d *differ) isOneShot(name string) bool {
-	return slices.ContainsFunc(d.want.Services, func(s *compose.Service) bool {
+func isOneShot(want *compose.Project, name string) bool {
+	return slices.ContainsFunc(want.Services, func(s *compose.Service) bool {
 		return slices.ContainsFunc(s.Needs, func(n compose.Need) bool {
 			return n.Service == name && n.Condition == compose.Completed
 		})
@@ -180,6 +177,9 @@ func (d *differ) outdated(s *compose.Service, c *Container) string {
 			return ""
 		}
 		return "its update failed"
+	}
+	if d.opts.keep[s.Name][c.ID] {
+		return ""
 	}
 	switch {
 	case c.Phase == container.StateDead || c.Phase == container.StateRemoving:

@@ -43,8 +43,22 @@ type DiffOptions struct {
 	refused map[string]string
 	// restore are the containers to go back to, by service and id: they count as wanted, whatever the recipe says.
 	restore map[string]map[string]bool
+	// keep are containers that count as wanted too, since an earlier update of theirs was put back.
+	keep map[string]map[string]bool
+	// leave are containers that ended and are not started, by id, with the reason.
+	leave map[string]string
+	// noRefresh pulls only what is missing. It concerns Converge alone.
+	noRefresh bool
 	// Down, if set, takes the project away, whatever is wanted: from labels alone, so it needs no readable recipe.
 	Down *Down
+}
+
+// replicas is how many of a service there shall be.
+func (o DiffOptions) replicas(s *compose.Service) int {
+	if n, ok := o.Scale[s.Name]; ok {
+		return n
+	}
+	return s.Replicas
 }
 
 // Down says how much of a project is taken away.

@@ -166,7 +166,7 @@ func after(nodes, ended []*node) {
 
 func (d *differ) mustStart(p *servicePlan, r *replica) bool {
 	switch {
-	case d.opts.NoStart, p.oneShot && r.keep.completed():
+	case d.opts.NoStart, p.oneShot && r.keep.completed(), d.opts.leave[r.keep.ID] != "":
 		return false
 	}
 	return !r.keep.Running() || d.stops[r.keep.ID] != nil

@@ -66,6 +66,11 @@ func tests() map[string]func(*testing.T, *suite) {
 		"restarts are left to the caller when asked":                    testOwnRestarts,
 		"logs come in lines with their stream":                          testLogs,
 		"logs are kept in files without a gap and without doubling":     testLogFiles,
+		"run repairs what is done by hand":                              testRunRepairs,
+		"run leaves what ended by itself":                               testRunLeavesWhatEnded,
+		"run restarts what ended when asked":                            testRunRestartsWhatExitedWhenAsked,
+		"run applies a recipe that is loaded again":                     testRunReload,
+		"run lets others have their turn":                               testRunTurns,
 	}
 }
 

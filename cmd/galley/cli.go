@@ -108,6 +108,7 @@ func (c *cli) commands() []*cobra.Command {
 		c.checkCommand(),
 		c.planCommand(),
 		c.upCommand(),
+		c.runCommand(),
 		c.psCommand(),
 		c.logsCommand(),
 		c.execCommand(),

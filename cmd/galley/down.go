@@ -62,6 +62,9 @@ func (c *cli) takeDown(cmd *cobra.Command, t *takingDown, services []string, dow
 		if err := guard(name); err != nil {
 			return err
 		}
+		if err := locks.tell(engine.Wish{Stopped: true, Services: services}); err != nil {
+			return err
+		}
 	}
 	unread := c.readAside(ctx)
 	have, err := c.observe(ctx, name)

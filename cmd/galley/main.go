@@ -47,10 +47,12 @@ func interruptible() (context.Context, func()) {
 }
 
 // tuneCollector collects garbage less often than Go's own choice: a command allocates a few megabytes and ends. check, which
-// runs in pipelines over recipes of any size, spends the time and keeps its memory small.
+// runs in pipelines over recipes of any size, and run, which stays for months, spend the time and keep their memory small.
 func tuneCollector(args []string) {
 	switch {
 	case os.Getenv("GOGC") != "":
+	case slices.Contains(args, "run"):
+		debug.SetGCPercent(50)
 	case slices.Contains(args, "check"):
 		debug.SetGCPercent(150)
 	default:

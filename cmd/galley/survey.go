@@ -80,12 +80,17 @@ func (c *cli) nearby(diagnostics []compose.Diagnostic) []compose.Diagnostic {
 
 // connect reaches the Engine.
 func (c *cli) connect(ctx context.Context) (*engine.Engine, error) {
-	return engine.Connect(ctx, engine.Options{
+	return engine.Connect(ctx, c.engineOptions())
+}
+
+// engineOptions say which Engine to talk to, as the global flags do.
+func (c *cli) engineOptions() engine.Options {
+	return engine.Options{
 		Host:     c.global.host,
 		Version:  c.version,
 		Parallel: c.global.parallel,
 		Memory:   &memoryFile{c},
-	})
+	}
 }
 
 // survey is the recipe beside what the Engine has: all that a plan is made of.
@@ -170,15 +175,21 @@ func unguarded(string) error { return nil }
 
 // locks are those that a command holds, given back together.
 type locks struct {
-	cli  *cli
-	held map[string]*bosh.Lock
+	cli   *cli
+	held  map[string]*bosh.Lock
+	turns []*turn
 }
 
-// guard returns the guard of a command that changes a project: nobody else may change it at the same time. With wait the
-// command waits for its turn.
+// guard returns the guard of a command that changes a project: nobody else may change it at the same time, and its
+// supervisor, where there is one, lets the command have its turn. With wait the command waits for others.
 func (c *cli) guard(ctx context.Context, command string, wait bool) (func(project string) error, *locks) {
-	l := locks{c, map[string]*bosh.Lock{}}
+	l := locks{cli: c, held: map[string]*bosh.Lock{}}
 	return func(project string) error {
+		turn, err := c.takeTurn(ctx, project, command, wait)
+		if err != nil {
+			return err
+		}
+		l.turns = append(l.turns, turn)
 		lock, err := bosh.Acquire(ctx, c.lockPath(project), "galley "+command, wait)
 		if err == nil {
 			l.held[project] = lock
@@ -196,6 +207,20 @@ func (l *locks) release() {
 		_ = lock.Release()
 	}
 	clear(l.held)
+	for _, turn := range l.turns {
+		turn.end()
+	}
+	l.turns = nil
+}
+
+// tell lets the supervisor, where there is one, know what the command is about to do.
+func (l *locks) tell(w engine.Wish) error {
+	for _, turn := range l.turns {
+		if err := turn.tell(w); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // paths are where the few files of Galley's own are.

@@ -126,6 +126,9 @@ func (c *cli) up(ctx context.Context, u *upFlags, opts engine.DiffOptions) error
 			return errors.Join(faults, err)
 		}
 	}
+	if err := locks.tell(engine.Wish{Services: opts.Services, Reload: true}); err != nil {
+		return err
+	}
 	began := time.Now()
 	if err := c.converge(ctx, s, opts, u.quietPull); err != nil {
 		return errors.Join(faults, err)

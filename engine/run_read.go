@@ -1,0 +1,151 @@
+package engine
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"golang.org/x/sync/errgroup"
+)
+
+// Facts are what only an inspect tells of a container.
+type Facts struct {
+	// Started and Finished are when its process last began and ended; zero where it never did.
+	Started, Finished time.Time
+	// ExitCode is the last one; meaningful with Finished.
+	ExitCode  int
+	OOMKilled bool
+	// Error is the Engine's word on why it could not be started.
+	Error string
+	// Probe is what the last healthcheck that failed printed.
+	Probe string
+}
+
+// learn asks for the facts of containers that are not known yet. Those of known ones are kept, those of others forgotten.
+func (e *Engine) learn(ctx context.Context, containers []*Container, known map[string]*Facts) (map[string]*Facts, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.opts.AnswerWithin)
+	defer cancel()
+	facts := make(map[string]*Facts, len(containers))
+	var mu sync.Mutex
+	calls, ctx := errgroup.WithContext(ctx)
+	calls.SetLimit(e.opts.Parallel)
+	for _, c := range containers {
+		if f := known[c.ID]; f != nil {
+			mu.Lock()
+			facts[c.ID] = f
+			mu.Unlock()
+			continue
+		}
+		calls.Go(func() error {
+			inspected, err := e.api.ContainerInspect(ctx, c.ID)
+			if errdefs.IsNotFound(err) {
+				return nil
+			}
+			if err != nil {
+				return e.reading(ctx, "containers", err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			facts[c.ID] = factsOf(inspected)
+			return nil
+		})
+	}
+	return facts, calls.Wait()
+}
+
+func factsOf(c container.InspectResponse) *Facts {
+	f := &Facts{}
+	if c.ContainerJSONBase == nil || c.State == nil {
+		return f
+	}
+	f.Started, f.Finished = moment(c.State.StartedAt), moment(c.State.FinishedAt)
+	f.ExitCode, f.OOMKilled, f.Error = c.State.ExitCode, c.State.OOMKilled, c.State.Error
+	if c.State.Health != nil {
+		for _, probe := range c.State.Health.Log {
+			if probe.ExitCode != 0 {
+				f.Probe = probe.Output
+			}
+		}
+	}
+	return f
+}
+
+// moment reads one of the Engine's timestamps; "never" is the year 1 there, the zero time here.
+func moment(stamp string) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, stamp)
+	if err != nil || t.Year() <= 1 {
+		return time.Time{}
+	}
+	return t
+}
+
+// reading is what was read in the background.
+type reading struct {
+	link  *link
+	have  *State
+	facts map[string]*Facts
+	err   error
+	all   bool
+}
+
+// readSoon has the containers read after a pause, or, with all, everything. A reading that is waited for is not put off.
+func (s *supervisor) readSoon(all bool, pause time.Duration) {
+	at := time.Now().Add(pause)
+	if !s.look || at.Before(s.lookAt) {
+		s.lookAt = at
+	}
+	s.look, s.all = true, s.all || all
+}
+
+// observe reads in the background: containers alone where nothing hints at more.
+func (s *supervisor) observe(ctx context.Context) {
+	r := &reading{link: s.link, all: s.all || s.have == nil}
+	s.look, s.all, s.reading = false, false, true
+	e, project, before := s.link.engine, s.want.Name, s.have
+	facts := maps.Clone(s.facts)
+	clear(s.dirty)
+	go func() {
+		if r.all {
+			r.have, r.err = e.State(ctx, project)
+		} else {
+			state := *before
+			state.Containers, r.err = e.Containers(ctx, project)
+			r.have = &state
+		}
+		if r.err == nil {
+			r.facts, r.err = e.learn(ctx, r.have.Containers, facts)
+		}
+		select {
+		case s.readings <- r:
+		case <-s.quit:
+		}
+	}()
+}
+
+// read takes what was read into account.
+func (s *supervisor) read(r *reading) {
+	s.reading = false
+	if r.link != s.link {
+		return
+	}
+	if r.err != nil {
+		s.fail(r.err)
+		s.readSoon(true, maxPause)
+		return
+	}
+	if r.all {
+		s.resync = time.Now().Add(s.opts.Resync)
+	}
+	s.know(r.have, r.facts)
+}
+
+// know takes over what was read, less the facts that something was heard about meanwhile.
+func (s *supervisor) know(have *State, facts map[string]*Facts) {
+	for id := range s.dirty {
+		delete(facts, id)
+	}
+	s.have, s.facts, s.unjudged = have, facts, true
+}
