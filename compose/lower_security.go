@@ -71,7 +71,7 @@ func (s *serviceLowering) capabilities(attribute string, names []string) strslic
 	for i, name := range names {
 		bare := strings.TrimPrefix(strings.ToUpper(name), "CAP_")
 		if bare != "ALL" && !contains(linuxCapabilities, bare) {
-			near := nearest(bare, linuxCapabilities, "see capabilities(7); ALL means every one")
+			near := nearest(bare, "ALL "+linuxCapabilities, "see capabilities(7); ALL means every one")
 			s.refuse(item(attribute, i), codeInvalid, near, "%q is no capability", name)
 		}
 	}

@@ -3,6 +3,7 @@ package compose
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -244,12 +245,31 @@ func (v *violations) leaf(e *jsonschema.ValidationError) {
 	case *kind.Maximum:
 		v.add(at, "invalid-value", fmt.Sprintf("%q must be at most %s", name, k.Want.RatString()))
 	case *kind.Pattern:
-		v.add(at, "invalid-value", fmt.Sprintf("%q must match %s", name, k.Want))
+		f := v.add(at, "invalid-value", fmt.Sprintf("%q must match %s", name, k.Want))
+		if words := patternWords(k.Want); words != nil {
+			f.Message = fmt.Sprintf("%q can't be %q", name, k.Got)
+			f.Hint = nearest(k.Got, strings.Join(words, " "), "use "+alternatives(words))
+		}
 	case *kind.MinItems, *kind.MinLength, *kind.MinProperties:
 		v.add(at, "invalid-value", fmt.Sprintf("%q must not be empty", name))
 	default:
 		v.add(at, "invalid-value", fmt.Sprintf("%q has no valid value", name))
 	}
+}
+
+// patternWords are the words that a pattern of alternatives, as ^(always|never|every_[0-9]+h)$, takes; nil for another one.
+func patternWords(pattern string) []string {
+	list, ok := strings.CutPrefix(pattern, "^(")
+	if !ok {
+		return nil
+	}
+	var words []string
+	for word := range strings.SplitSeq(strings.TrimSuffix(list, ")$"), "|") {
+		if isWord := regexp.MustCompile(`^[a-z_]+$`).MatchString(word); isWord {
+			words = append(words, word)
+		}
+	}
+	return words
 }
 
 func (v *violations) wrongType(at, want []string) {

@@ -16,6 +16,7 @@ import (
 type checkFlags struct {
 	format, explain string
 	quiet, strict   bool
+	print           bool
 	engineAPI       string
 	airGapped       bool
 	tarballs        importFlags
@@ -68,6 +69,7 @@ log in the format SARIF 2.1.0, which code hosts and editors read.`,
 	f.Var(newChoice(&flags.format, "text", "text", "json", "github", "sarif"), "format", "text, json, github or sarif")
 	f.BoolVarP(&flags.quiet, "quiet", "q", false, "print nothing but findings")
 	f.BoolVar(&flags.strict, "strict", false, "take warnings for errors")
+	f.BoolVar(&flags.print, "print", false, "print the recipe in its canonical form, as config does; findings go to standard error")
 	f.StringVar(&flags.explain, "explain", "", "say what the `CODE` of a finding means")
 	f.BoolVar(&flags.airGapped, "air-gapped", false, "require every image to be in tarballs")
 	f.StringArrayVar(&flags.tarballs.globs, "import", nil, "`GLOB` of the tarballs, or of lists of them, for --air-gapped; repeatable")
@@ -90,6 +92,9 @@ func (c *cli) check(ctx context.Context, flags *checkFlags, files []string) erro
 	if len(each) == 0 {
 		each = append(each, c.global.files)
 	}
+	if flags.print && len(each) > 1 {
+		return &usageError{err: errors.New("--print prints one recipe"), hint: "name one FILE"}
+	}
 	var verdicts []verdict
 	valid := true
 	images, unusable, err := c.airGapped(ctx, flags)
@@ -111,7 +116,11 @@ func (c *cli) check(ctx context.Context, flags *checkFlags, files []string) erro
 		valid = valid && v.valid(flags.strict)
 		verdicts = append(verdicts, v)
 	}
-	if err := c.printVerdicts(flags, verdicts, valid); err != nil {
+	print := c.printVerdicts
+	if flags.print {
+		print = c.printChecked
+	}
+	if err := print(flags, verdicts, valid); err != nil {
 		return err
 	}
 	if !valid {

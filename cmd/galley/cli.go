@@ -106,6 +106,7 @@ func (c *cli) run(ctx context.Context, args []string) error {
 func (c *cli) commands() []*cobra.Command {
 	return []*cobra.Command{
 		c.checkCommand(),
+		c.configCommand(),
 		c.planCommand(),
 		c.upCommand(),
 		c.runCommand(),

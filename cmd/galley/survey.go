@@ -52,13 +52,18 @@ func (c *cli) load(ctx context.Context) (*compose.Project, error) {
 	if err != nil {
 		return nil, c.unreadable(err)
 	}
+	c.warnOf(diagnostics)
+	return project, nil
+}
+
+// warnOf prints the warnings among findings.
+func (c *cli) warnOf(diagnostics []compose.Diagnostic) {
 	for _, d := range c.nearby(diagnostics) {
 		if d.Severity == compose.Warning {
 			c.ui.warn(located(d))
 			c.ui.hint(d.Hint)
 		}
 	}
-	return project, nil
 }
 
 // unreadable is the error of a recipe that there is no going on with.
