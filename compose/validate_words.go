@@ -74,9 +74,9 @@ func stringsOf(values []any) []string {
 
 // didYouMean is the hint that names the nearest of some names, or "" if none is near.
 func didYouMean(name string, names []string) string {
-	best, nearest := "", len(name)/3+1
+	best, limit := "", max(1, len(name)/3)
 	for _, candidate := range slices.Sorted(slices.Values(names)) {
-		if d := distance(name, candidate); d <= nearest && (best == "" || d < distance(name, best)) {
+		if d := distance(name, candidate); d <= limit && (best == "" || d < distance(name, best)) {
 			best = candidate
 		}
 	}
