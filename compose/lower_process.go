@@ -74,8 +74,9 @@ func (s *serviceLowering) pull() Pull {
 			"use always, missing, never, daily, weekly or every_ with a time, as every_12h")
 		s.refuse("pull_policy", codeInvalid, near, "%q is no pull policy", s.src.PullPolicy)
 	case policy == types.PullPolicyBuild:
-		s.refuse("pull_policy", codeUnsupported, "build the image elsewhere, and use missing, always or never",
-			"pull policy %q needs a build: galley runs images and never builds", policy)
+		s.warn("pull_policy", codeIgnored, "build and tag the image elsewhere, and import it before",
+			"pull policy %q needs a build: galley runs images and never builds, so the image must be there", policy)
+		return Pull{Policy: PullNever}
 	case policy == types.PullPolicyAlways:
 		return Pull{Policy: PullAlways}
 	case policy == types.PullPolicyNever:
@@ -83,7 +84,7 @@ func (s *serviceLowering) pull() Pull {
 	case policy == types.PullPolicyRefresh:
 		return Pull{Policy: PullRefresh, MaxAge: s.refreshAfter(age)}
 	}
-	return Pull{Policy: PullMissing}
+	return Pull{Policy: PullMissing, Explicit: s.src.PullPolicy != ""}
 }
 
 // refreshAfter is the age of "refresh", which stands in an attribute of its own.

@@ -120,6 +120,8 @@ const ServicePrefix = "service:"
 // Pull says when a service's image is pulled.
 type Pull struct {
 	Policy PullPolicy
+	// Explicit: the recipe says missing; where it says nothing, a pull that is asked for by hand pulls all the same.
+	Explicit bool `json:",omitempty"`
 	// MaxAge is, with PullRefresh, how old the last pull may be.
 	MaxAge time.Duration
 }
@@ -127,7 +129,8 @@ type Pull struct {
 // PullPolicy is one of the values of pull_policy (compose-spec, services: pull_policy).
 type PullPolicy string
 
-// The pull policies. "daily", "weekly" and "every_N" are PullRefresh with an age; "if_not_present" is PullMissing.
+// The pull policies. "daily", "weekly" and "every_N" are PullRefresh with an age; "if_not_present" is PullMissing; "build",
+// for an image that is made elsewhere, is PullNever.
 const (
 	PullMissing PullPolicy = "missing"
 	PullAlways  PullPolicy = "always"

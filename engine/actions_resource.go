@@ -2,11 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -14,7 +9,6 @@ import (
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/volume"
-	"github.com/docker/go-units"
 
 	"galley/compose"
 )
@@ -126,86 +120,6 @@ func (a removeImage) do(ctx context.Context, r *run) error {
 		}
 		return gone(err)
 	})
-}
-
-// pullImage pulls an image for the services that use it.
-type pullImage struct {
-	ref, platform string
-	// service is the first that asks for it.
-	service string
-}
-
-func (a pullImage) Target() Target {
-	return Target{Kind: KindImage, Name: a.ref, Service: a.service}
-}
-func (pullImage) Verb() Verb { return VerbPull }
-
-func (a pullImage) do(ctx context.Context, r *run) error {
-	stream, err := r.api.ImagePull(ctx, a.ref, image.PullOptions{Platform: a.platform})
-	if err == nil {
-		err = readPull(stream, func(p pullProgress) { r.progress(p.String()) })
-		err = errors.Join(err, stream.Close())
-	}
-	if err == nil {
-		return nil
-	}
-	if ctx.Err() != nil {
-		return errLeft
-	}
-	return &ImageError{Ref: a.ref, Err: err, Hint: pullHint(err)}
-}
-
-func pullHint(err error) string {
-	text := err.Error()
-	switch {
-	case strings.Contains(text, "manifest unknown"), strings.Contains(text, "not found"), strings.Contains(text, "does not exist"):
-		return "check the image's name and tag, or import the image before"
-	case strings.Contains(text, "denied"), strings.Contains(text, "unauthorized"), strings.Contains(text, "no basic auth"):
-		return "the registry wants credentials for it"
-	case strings.Contains(text, "toomanyrequests"):
-		return "the registry limits the rate of pulls: wait, or log in"
-	}
-	return "check that this machine reaches the registry, or import the image before"
-}
-
-// pullProgress is what a pull has done so far, in bytes.
-type pullProgress struct {
-	done, total int64
-}
-
-func (p pullProgress) String() string {
-	return fmt.Sprintf("%s of %s", units.HumanSize(float64(p.done)), units.HumanSize(float64(p.total)))
-}
-
-// readPull follows the stream of POST /images/create. The Engine answers 200 and puts later errors into the stream.
-func readPull(stream io.Reader, progress func(pullProgress)) error {
-	type line struct {
-		ID       string
-		Status   string
-		Error    string
-		Progress struct{ Current, Total int64 } `json:"progressDetail"`
-	}
-	layers := map[string]pullProgress{}
-	for lines := json.NewDecoder(stream); ; {
-		var l line
-		err := lines.Decode(&l)
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return fmt.Errorf("reading the pull's progress: %w", err)
-		case l.Error != "":
-			return errors.New(l.Error)
-		case l.Status == "Downloading" && l.Progress.Total > 0:
-			layers[l.ID] = pullProgress{l.Progress.Current, l.Progress.Total}
-			var sum pullProgress
-			for _, layer := range layers {
-				sum.done += layer.done
-				sum.total += layer.total
-			}
-			progress(sum)
-		}
-	}
 }
 
 // withLabels returns a and b together, b winning, leaving both as they are.

@@ -200,8 +200,7 @@ func (s *shared) ownLabels() map[string]string {
 	return map[string]string{compose.LabelVersion: s.opts.Version}
 }
 
-func (r *run) warn(text string)     { r.aside(Event{Kind: Warned, Detail: text}) }
-func (r *run) progress(text string) { r.aside(Event{Kind: Progress, Detail: text}) }
+func (r *run) warn(text string) { r.aside(Event{Kind: Warned, Detail: text}) }
 
 func (r *run) amount(detail string, a Amount) {
 	r.aside(Event{Kind: Progress, Detail: detail, Bytes: &a})

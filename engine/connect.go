@@ -66,6 +66,15 @@ func (o Options) withDefaults() Options {
 	if o.Parallel <= 0 {
 		o.Parallel = defaultParallel
 	}
+	if o.PullTries <= 0 {
+		o.PullTries = defaultPullTries
+	}
+	if o.PullPause == 0 {
+		o.PullPause = defaultPullPause
+	}
+	if o.StallAfter == 0 {
+		o.StallAfter = defaultStallAfter
+	}
 	return o
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/registry"
 	"github.com/docker/docker/api/types/system"
 	"github.com/docker/docker/api/types/volume"
 	"github.com/docker/docker/client"
@@ -37,6 +38,15 @@ type Options struct {
 	Memory Memory
 	// Parallel is how many Engine calls that change something run at once; 0 means 12.
 	Parallel int
+	// Credentials gives what the Engine is to log into a registry with, by the registry's host ("docker.io",
+	// "registry.example:5000"); the zero value is nothing. nil knows none.
+	Credentials func(ctx context.Context, host string) (registry.AuthConfig, error)
+	// PullTries is how often a pull is tried while the network fails it; 0 means 4. PullPause is the first pause between
+	// two tries, which doubles and is jittered; 0 means 1 second.
+	PullTries int
+	PullPause time.Duration
+	// StallAfter is how long a pull may go without any progress before it is given up and tried again; 0 means 2 minutes.
+	StallAfter time.Duration
 }
 
 // Engine drives one Docker Engine. Its methods may be called from several goroutines, Apply from one at a time.
@@ -95,4 +105,7 @@ type api interface {
 	ImageLoad(ctx context.Context, input io.Reader, options ...client.ImageLoadOption) (image.LoadResponse, error)
 	ImageTag(ctx context.Context, id, ref string) error
 	ImageRemove(ctx context.Context, ref string, options image.RemoveOptions) ([]image.DeleteResponse, error)
+
+	RegistryLogin(ctx context.Context, auth registry.AuthConfig) (registry.AuthenticateOKBody, error)
+	DistributionInspect(ctx context.Context, ref, encodedAuth string) (registry.DistributionInspect, error)
 }

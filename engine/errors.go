@@ -45,6 +45,8 @@ func (e *UnhealthyError) Error() string { return fmt.Sprintf("service %q %s", e.
 type ImageError struct {
 	Ref string
 	Err error
+	// Reason tells why a pull failed; "" if none was tried.
+	Reason PullReason
 	// Hint is the way out.
 	Hint string
 }

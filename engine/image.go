@@ -108,8 +108,9 @@ func (d *differ) pullPolicy(s *compose.Service) compose.PullPolicy {
 	return s.Pull.Policy
 }
 
-// Refresh plans the pulls that the policies ask for although the image is there: always, or older than its age. It is no
-// part of Diff: what a pull will bring can't be compared beforehand. After it, the state must be read again.
+// Refresh plans the pulls that the policies ask for although the image is there: always, or older than its age, which can
+// wait where the registry can't be reached. It is no part of Diff: what a pull will bring can't be compared beforehand.
+// After it, the state must be read again.
 func (e *Engine) Refresh(ctx context.Context, want *compose.Project, have *State, opts DiffOptions) (*Plan, error) {
 	d := newDiffer(want, have, opts)
 	for _, s := range d.chosen() {
@@ -117,7 +118,7 @@ func (e *Engine) Refresh(ctx context.Context, want *compose.Project, have *State
 		if d.images[ref] != nil || have.image(ref) == nil {
 			continue
 		}
-		why := ""
+		why, optional := "", false
 		switch d.pullPolicy(s) {
 		case compose.PullAlways:
 			why = "pull policy always"
@@ -127,14 +128,57 @@ func (e *Engine) Refresh(ctx context.Context, want *compose.Project, have *State
 				return nil, err
 			}
 			if age > s.Pull.MaxAge {
-				why = fmt.Sprintf("pulled more than %s ago", s.Pull.MaxAge)
+				why, optional = fmt.Sprintf("pulled more than %s ago", s.Pull.MaxAge), true
 			}
 		}
 		if why != "" {
-			d.images[ref] = d.add(pullImage{ref: ref, platform: s.Platform, service: s.Name}, why)
+			d.images[ref] = d.add(pullImage{ref: ref, platform: s.Platform, service: s.Name, optional: optional}, why)
 		}
 	}
 	return &Plan{Project: want.Name, Steps: d.steps()}, nil
+}
+
+// PullOptions say which images [Pulls] pulls.
+type PullOptions struct {
+	// Services are those whose images are pulled, empty all; with Deps, also those that they need.
+	Services []string
+	Deps     bool
+	// Policy is [compose.PullAlways], [compose.PullMissing], or "": as each service says, and always where it says nothing.
+	Policy compose.PullPolicy
+}
+
+// Pulls plans the pulls of services' images, each image once, and nothing else. It is pure.
+func Pulls(want *compose.Project, have *State, opts PullOptions) *Plan {
+	d := newDiffer(want, have, DiffOptions{Services: opts.Services, NoDeps: !opts.Deps})
+	for _, s := range d.chosen() {
+		policy := opts.Policy
+		if policy == "" {
+			policy = s.Pull.Policy
+			if policy == compose.PullMissing && !s.Pull.Explicit {
+				policy = compose.PullAlways
+			}
+		}
+		if policy == compose.PullNever {
+			continue
+		}
+		d.pullAsked(s, s.Config.Image, s.Platform, policy)
+		for _, init := range s.PreStart {
+			d.pullAsked(s, init.Config.Image, init.Platform, policy)
+		}
+	}
+	return &Plan{Project: want.Name, Steps: d.steps()}
+}
+
+func (d *differ) pullAsked(s *compose.Service, ref, platform string, policy compose.PullPolicy) {
+	there := d.have.image(ref) != nil
+	if ref == "" || d.images[ref] != nil || there && policy == compose.PullMissing {
+		return
+	}
+	why := "missing"
+	if there {
+		why = "asked for"
+	}
+	d.images[ref] = d.add(pullImage{ref: ref, platform: platform, service: s.Name}, why)
 }
 
 // age is the time since the image was last tagged on this Engine, which a pull does even if nothing changed.

@@ -80,7 +80,7 @@ func newSuite(t *testing.T, host, project, subnet string) *suite {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := engine.Connect(t.Context(), engine.Options{Host: host, Version: "test"})
+	e, err := engine.Connect(t.Context(), engine.Options{Host: host, Version: "test", PullPause: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

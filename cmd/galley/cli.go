@@ -37,7 +37,7 @@ type cli struct {
 type globals struct {
 	files, profiles, envFiles      []string
 	projectName, projectDir        string
-	host, recipe                   string
+	host, recipe, authFile         string
 	ansi, progress                 string
 	parallel                       int
 	compatibility, dryRun, version bool
@@ -117,6 +117,9 @@ func (c *cli) commands() []*cobra.Command {
 		c.importCommand(),
 		c.startCommand(),
 		c.restartCommand(),
+		c.pullCommand(),
+		c.loginCommand(),
+		c.logoutCommand(),
 		c.stopCommand(),
 		c.killCommand(),
 		c.pauseCommand(),
@@ -195,6 +198,7 @@ func (c *cli) addGlobals(f *pflag.FlagSet) {
 	f.StringArrayVar(&g.profiles, "profile", nil, "`PROFILE` to enable; repeatable (COMPOSE_PROFILES)")
 	f.StringArrayVar(&g.envFiles, "env-file", nil, "environment `FILE` for interpolation; repeatable (default: .env)")
 	f.StringVarP(&g.host, "host", "H", "", "`ADDRESS` of the Engine (DOCKER_HOST; default: the local socket)")
+	f.StringVar(&g.authFile, "registry-auth-file", "", "`FILE` with the credentials of registries (default: config.json in DOCKER_CONFIG or ~/.docker)")
 	f.StringVar(&g.recipe, "recipe", "", "recipe `GROUP/JOB` of a BOSH manifest that holds several")
 	f.Var(newChoice(&g.ansi, either(c.getenv("COMPOSE_ANSI"), "auto"), "auto", "never", "always"), "ansi", "print colours and control characters: auto, never, always (COMPOSE_ANSI)")
 	f.Var(newChoice(&g.progress, either(c.getenv("COMPOSE_PROGRESS"), "auto"), "auto", "tty", "plain", "quiet", "json"), "progress", "how to show progress: auto, tty, plain, quiet, json (COMPOSE_PROGRESS)")

@@ -9,6 +9,7 @@ import (
 	"galley/bosh"
 	"galley/compose"
 	"galley/engine"
+	"galley/engine/credentials"
 	"galley/imports"
 )
 
@@ -155,6 +156,8 @@ func words(err error) string {
 func hintFor(err error) string {
 	var image *engine.ImageError
 	var unreachable *engine.UnreachableError
+	var registry *engine.RegistryError
+	var file *credentials.Error
 	var old *engine.TooOldError
 	var usage *usageError
 	switch {
@@ -164,6 +167,10 @@ func hintFor(err error) string {
 		return unreachableHint(unreachable)
 	case errors.As(err, &image):
 		return image.Hint
+	case errors.As(err, &registry):
+		return registry.Hint
+	case errors.As(err, &file):
+		return file.Hint
 	case errors.As(err, &old) && old.Attribute == "galley":
 		return "galley drives Docker Engine 20.10 and newer"
 	case errors.As(err, &old):

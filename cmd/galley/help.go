@@ -53,6 +53,7 @@ func environmentHelp() *cobra.Command {
   DOCKER_HOST                   the Engine's address
   DOCKER_TLS_VERIFY, DOCKER_CERT_PATH, DOCKER_API_VERSION
                                 as the docker client reads them
+  DOCKER_CONFIG                 directory of config.json, with the credentials of registries (default: ~/.docker)
   NO_COLOR                      no colours
   GALLEY_RUN_DIR                directory of the locks (default: /run/galley for root, else the user's runtime directory)
   GALLEY_STATE_DIR              directory of what outlives a reboot, as the last good projects (default: /var/lib/galley for root, else

@@ -26,6 +26,8 @@ type live struct {
 	// total is the number of steps, 0 if it isn't known; ended how many have ended.
 	total, ended int
 	began        time.Time
+	// pulls adds up what the pulls have moved.
+	pulls transfer
 
 	mu    sync.Mutex
 	rows  []*row
@@ -90,6 +92,7 @@ func (l *live) event(e engine.Event) {
 		l.above(func() { l.ui.warn(fmt.Sprintf("%s: %s", e.Step.Action.Target(), e.Detail)) })
 		return
 	}
+	l.pulls.take(e)
 	l.row(e.Step.Action.Target()).take(e, l.now())
 	switch e.Kind {
 	case engine.Done, engine.Failed, engine.Skipped:
@@ -229,7 +232,11 @@ func (l *live) lines(rows []*row, width int) []string {
 	if l.total > 0 {
 		counter = fmt.Sprintf("%d/%d", l.ended, max(l.total, l.ended))
 	}
-	header := cut(fmt.Sprintf("%s  %s  %s", l.title, counter, seconds(l.now().Sub(l.began))), width-1)
+	header := fmt.Sprintf("%s  %s  %s", l.title, counter, seconds(l.now().Sub(l.began)))
+	if pulls := l.pulls.String(); pulls != "" {
+		header += "  " + pulls
+	}
+	header = cut(header, width-1)
 	lines := []string{paint(l.ui.errColor, bold, header)}
 	names := 0
 	for _, r := range rows {

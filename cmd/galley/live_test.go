@@ -138,6 +138,7 @@ func newStage(t *testing.T, width, height int, plan *engine.Plan) *stage {
 		title: "up shop",
 		total: len(plan.Steps),
 		began: s.clock,
+		pulls: transfer{now: func() time.Time { return s.clock }},
 		stop:  make(chan struct{}),
 	}
 	return s
@@ -234,7 +235,7 @@ func TestLiveFitsEveryWidth(t *testing.T) {
 		s.tell(engine.Begun, engine.VerbCreate, "shop-db-1")
 		s.tell(engine.Begun, engine.VerbCreate, "shop-web-with-quite-a-long-name-that-goes-on-and-on-1")
 		s.tell(engine.Begun, engine.VerbPull, "busybox")
-		s.tell(engine.Progress, engine.VerbPull, "busybox", func(e *engine.Event) { e.Detail = "12.5MB of 40MB" })
+		s.tell(engine.Progress, engine.VerbPull, "busybox", func(e *engine.Event) { e.Detail, e.Bytes = "downloading", &engine.Amount{Done: 125e5, Total: 4e7} })
 		s.close()
 	}
 }

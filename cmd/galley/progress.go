@@ -84,11 +84,14 @@ func wordsOf(v engine.Verb) wording {
 	return wording{string(v[:len(v)-1]) + "ing", string(v) + "d"}
 }
 
-// plainProgress prints a line for each step that has ended, and now and then one for a step that moves many bytes.
+// plainProgress prints a line for each step that has ended, and now and then one for a step that moves many bytes, or
+// for all pulls together.
 type plainProgress struct {
 	ui *ui
 	// told is when something was last said of a step under way, or might have been, by its target's name.
 	told map[string]time.Time
+	// pulls adds up what the pulls have moved.
+	pulls transfer
 }
 
 // tellEvery is how often a step under way gets a line where lines are final.
@@ -111,12 +114,24 @@ func (p *plainProgress) amount(target engine.Target, e engine.Event) {
 	}
 }
 
+// total tells now and then how far all pulls have got.
+func (p *plainProgress) total() {
+	if text := p.pulls.String(); text != "" && p.pulls.due() {
+		p.ui.say(" pulling   %s", text)
+	}
+}
+
 func (p *plainProgress) event(e engine.Event) {
 	target := e.Step.Action.Target()
 	state := wordsOf(e.Step.Action.Verb()).done
+	p.pulls.take(e)
 	switch e.Kind {
 	case engine.Progress:
-		p.amount(target, e)
+		if e.Step.Action.Verb() == engine.VerbPull {
+			p.total()
+		} else {
+			p.amount(target, e)
+		}
 		return
 	case engine.Warned:
 		p.ui.warn(fmt.Sprintf("%s: %s", target, e.Detail))

@@ -33,7 +33,8 @@ func TestMain(m *testing.M) {
 // TestScripts runs testdata/script. Those that ask for an engine run against the one in memory and against a real one:
 //
 //	engine                  any Engine; busybox:latest is there
-//	engine memory [FAULT]   the one in memory alone: api=1.30 speaks that version, hang never answers
+//	engine memory [FAULT]   the one in memory alone: api=1.30 speaks that version, hang never answers, registry has images
+//	                        to pull: reg.example:5000/open:1, and private:1 for robot with the password s3cr3t
 //
 // Others need none. A script's project has the script's name, with "-" for "_".
 func TestScripts(t *testing.T) {
@@ -120,13 +121,15 @@ func projectOf(ts *testscript.TestScript) string {
 // inMemory starts an Engine in memory for the script alone.
 func inMemory(ts *testscript.TestScript, args []string) string {
 	options := []enginetest.Option{enginetest.WithAPI("1.41"), enginetest.WithSpeed(10)}
-	hang := false
+	hang, registry := false, false
 	for _, arg := range args {
 		switch version, api := strings.CutPrefix(arg, "api="); {
 		case api:
 			options = append(options, enginetest.WithAPI(version))
 		case arg == "hang":
 			hang = true
+		case arg == "registry":
+			registry = true
 		case arg != "memory":
 			ts.Fatalf("unknown option of engine: %q", arg)
 		}
@@ -135,6 +138,11 @@ func inMemory(ts *testscript.TestScript, args []string) string {
 	ts.Check(err)
 	ts.Defer(e.Close)
 	e.AddImage(enginetest.Image{Ref: "busybox:latest", Cmd: []string{"sh"}})
+	if registry {
+		e.AddRemote(enginetest.Image{Ref: "reg.example:5000/open:1"}, nil)
+		e.AddRemote(enginetest.Image{Ref: "reg.example:5000/private:1"}, nil)
+		e.Protect("reg.example:5000/private:1", "robot:s3cr3t")
+	}
 	if hang {
 		e.Intercept(func(enginetest.Call) *enginetest.Fault { return &enginetest.Fault{Hang: true} })
 	}

@@ -91,10 +91,11 @@ func (c *cli) connect(ctx context.Context) (*engine.Engine, error) {
 // engineOptions say which Engine to talk to, as the global flags do.
 func (c *cli) engineOptions() engine.Options {
 	return engine.Options{
-		Host:     c.global.host,
-		Version:  c.version,
-		Parallel: c.global.parallel,
-		Memory:   &memoryFile{c},
+		Host:        c.global.host,
+		Version:     c.version,
+		Parallel:    c.global.parallel,
+		Memory:      &memoryFile{c},
+		Credentials: c.registryCredentials,
 	}
 }
 

@@ -61,6 +61,9 @@ func (e *Engine) routes() []route {
 		{"GET /volumes/*", e.inspectVolume},
 		{"DELETE /volumes/*", e.removeVolume},
 
+		{"POST /auth", e.logIn},
+		{"GET /distribution/*/json", e.inspectDistribution},
+
 		{"GET /images/json", e.listImages},
 		{"POST /images/create", e.pullImage},
 		{"POST /images/load", e.loadImages},
