@@ -120,6 +120,7 @@ func (c *cli) commands() []*cobra.Command {
 		c.pullCommand(),
 		c.loginCommand(),
 		c.logoutCommand(),
+		c.daemonConfigCommand(),
 		c.stopCommand(),
 		c.killCommand(),
 		c.pauseCommand(),

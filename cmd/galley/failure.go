@@ -158,6 +158,7 @@ func hintFor(err error) string {
 	var unreachable *engine.UnreachableError
 	var registry *engine.RegistryError
 	var file *credentials.Error
+	var property *bosh.PropertyError
 	var old *engine.TooOldError
 	var usage *usageError
 	switch {
@@ -171,6 +172,8 @@ func hintFor(err error) string {
 		return registry.Hint
 	case errors.As(err, &file):
 		return file.Hint
+	case errors.As(err, &property):
+		return property.Hint
 	case errors.As(err, &old) && old.Attribute == "galley":
 		return "galley drives Docker Engine 20.10 and newer"
 	case errors.As(err, &old):

@@ -169,10 +169,7 @@ func (c *cli) authFile() credentials.File {
 	default:
 		return credentials.File{}
 	}
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(c.dir, path)
-	}
-	return credentials.File{Path: path}
+	return credentials.File{Path: c.absolute(path)}
 }
 
 // registryCredentials are the engine's way to them. A file that is named must be there; the usual one need not.
