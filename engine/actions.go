@@ -6,6 +6,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
 
 	"galley/compose"
 )
@@ -99,11 +100,13 @@ type stopContainer struct {
 	timeout *int
 	// unpause first: a paused process can't act on the stop signal.
 	unpause bool
+	// stays: the container is not removed afterwards, so that lists must tell that it stopped.
+	stays bool
 }
 
 func (stopContainer) Verb() Verb { return VerbStop }
 
-func (a stopContainer) do(ctx context.Context, r *run) error {
+func (a stopContainer) do(ctx context.Context, r *run) (err error) {
 	ctx, cancel := r.stopping(ctx, r.id(a.ref), a.timeout)
 	defer cancel()
 	if a.unpause {
@@ -111,7 +114,35 @@ func (a stopContainer) do(ctx context.Context, r *run) error {
 			return r.explain(ctx, gone(err))
 		}
 	}
+	if a.stays {
+		woken, done := r.watch.on(ctx, r.id(a.ref))
+		defer done()
+		defer func() {
+			if err == nil {
+				r.awaitListed(ctx, r.id(a.ref), woken)
+			}
+		}()
+	}
 	return r.explain(ctx, gone(r.api.ContainerStop(ctx, r.id(a.ref), container.StopOptions{Timeout: a.timeout})))
+}
+
+// awaitListed waits until the Engine no longer lists a container among the running. It answers a stop when the process has
+// ended, and writes that down for its lists after that, before it tells of the death: seen on Engine 26.1. It is no error
+// when that takes long; the container has stopped.
+func (r *run) awaitListed(ctx context.Context, id string, woken <-chan struct{}) {
+	ctx, cancel := context.WithTimeout(ctx, r.opts.AnswerWithin)
+	defer cancel()
+	for {
+		running, err := r.api.ContainerList(ctx, container.ListOptions{Filters: filters.NewArgs(filters.Arg("id", id))})
+		if err != nil || len(running) == 0 {
+			return
+		}
+		select {
+		case <-woken:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // restartContainer stops and starts a container because one that it depends on was replaced.

@@ -345,6 +345,7 @@ func (d *differ) stop(c *Container, why string, needs ...*node) *node {
 		subject: subject{c.ref(), c.Service},
 		timeout: d.opts.StopTimeout,
 		unpause: c.Phase == container.StatePaused,
+		stays:   d.opts.Down != nil && d.opts.Down.StopOnly,
 	}, why, append(needs, d.planPreStop(c, needs)...)...)
 	d.stops[c.ID] = stop
 	d.frees = append(d.frees, portUse{service: c.Service, node: stop, ports: publishedPorts(c)})
