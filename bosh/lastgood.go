@@ -18,13 +18,21 @@ type Good struct {
 	Saved time.Time `json:"saved"`
 	// Project is the project as compose.Marshal gives it.
 	Project json.RawMessage `json:"project"`
-	// Images are the IDs of the images that its containers were created from, by reference.
-	Images map[string]string `json:"images,omitempty"`
+	// Images are the images that its containers were created from, by reference.
+	Images map[string]Image `json:"images,omitempty"`
+}
+
+// Image is what a reference pointed to.
+type Image struct {
+	// ID is the image's ID on the Engine, Digest name@digest in the registry that it came from, "" if it came from none.
+	ID     string `json:"id"`
+	Digest string `json:"digest,omitempty"`
 }
 
 // same tells whether two good states are one, whenever they were saved.
 func (g Good) same(other Good) bool {
-	return bytes.Equal(g.Project, other.Project) && maps.Equal(g.Images, other.Images)
+	return bytes.Equal(g.Project, other.Project) &&
+		maps.EqualFunc(g.Images, other.Images, func(a, b Image) bool { return a.ID == b.ID })
 }
 
 // History are the good states of a project: what there is to go back to.
@@ -111,10 +119,21 @@ func (h *History) Keep(g Good) (changed bool) {
 	return true
 }
 
-// GoBack makes the good state at a place of Good the last one, after it was brought back.
+// Target is the place in Good of the state to go back to: of the last one, where something was changed since, or where it
+// was gone back to already; else of the one before. ok is false where there is none.
+func (h *History) Target() (place int, ok bool) {
+	if !h.Changed && !h.WentBack {
+		place = 1
+	}
+	return place, place < len(h.Good)
+}
+
+// GoBack makes the good state at a place of Good the last one, and notes that it is yet to be brought back: Changed.
+// Interrupted and called for again, a way back has the same target.
 func (h *History) GoBack(place int) {
 	h.WentBack = h.WentBack || place > 0
 	h.put(h.Good[place])
+	h.Changed = true
 }
 
 // put makes g the last good state.

@@ -16,7 +16,7 @@ func good(name string) Good {
 	return Good{
 		Saved:   time.Unix(1700000000, 0).UTC(),
 		Project: json.RawMessage(fmt.Sprintf(`{"name":%q}`, name)),
-		Images:  map[string]string{"app": "sha256:" + name},
+		Images:  map[string]Image{"app": {ID: "sha256:" + name}},
 	}
 }
 
@@ -60,6 +60,13 @@ func TestHistoryComesBackAsItWasSaved(t *testing.T) {
 
 func TestHistoryOrder(t *testing.T) {
 	h := &History{}
+	goBack := func(from int) bool {
+		before, ok := h.Target()
+		h.GoBack(before)
+		after, _ := h.Target() // should it fail on its way
+		h.Changed = false
+		return ok && before == from && after == 0
+	}
 	tests := []struct {
 		name     string
 		do       func() bool
@@ -71,8 +78,8 @@ func TestHistoryOrder(t *testing.T) {
 		{"the same again", func() bool { return h.Keep(good("a")) }, false, []string{"a"}, false},
 		{"a second", func() bool { return h.Keep(good("b")) }, true, []string{"b", "a"}, false},
 		{"the first once more", func() bool { return h.Keep(good("a")) }, true, []string{"a", "b"}, false},
-		{"the second brought back", func() bool { h.GoBack(1); return true }, true, []string{"b", "a"}, true},
-		{"that brought back again", func() bool { h.GoBack(0); return true }, true, []string{"b", "a"}, true},
+		{"the second brought back", func() bool { return goBack(1) }, true, []string{"b", "a"}, true},
+		{"that brought back again", func() bool { return goBack(0) }, true, []string{"b", "a"}, true},
 		{"that applied as a recipe", func() bool { return h.Keep(good("b")) }, false, []string{"b", "a"}, true},
 		{"a new one", func() bool { return h.Keep(good("c")) }, true, []string{"c", "b", "a"}, false},
 		{"after a failure", func() bool { h.Changed = true; return h.Keep(good("c")) }, true, []string{"c", "b", "a"}, false},
@@ -99,6 +106,27 @@ func TestCorruptHistory(t *testing.T) {
 		var corrupt *CorruptError
 		if _, err := LoadHistory(path); !errors.As(err, &corrupt) || corrupt.Path != path {
 			t.Errorf("%q: %v, want a *CorruptError", text, err)
+		}
+	}
+}
+
+func TestTarget(t *testing.T) {
+	tests := []struct {
+		name    string
+		history History
+		want    int
+		ok      bool
+	}{
+		{"nothing was good", History{}, 1, false},
+		{"one is good, and runs", History{Good: []Good{good("a")}}, 1, false},
+		{"one is good, and something failed since", History{Good: []Good{good("a")}, Changed: true}, 0, true},
+		{"two are good", History{Good: []Good{good("b"), good("a")}}, 1, true},
+		{"two are good, and something failed since", History{Good: []Good{good("b"), good("a")}, Changed: true}, 0, true},
+		{"it was gone back already", History{Good: []Good{good("a"), good("b")}, WentBack: true}, 0, true},
+	}
+	for _, test := range tests {
+		if got, ok := test.history.Target(); got != test.want || ok != test.ok {
+			t.Errorf("%s: target %d, %v; want %d, %v", test.name, got, ok, test.want, test.ok)
 		}
 	}
 }

@@ -198,6 +198,8 @@ func (e *Engine) restoreFrom(ctx context.Context, want *compose.Project, have *S
 		NoDeps:      true,
 		StopTimeout: opts.StopTimeout,
 		Scale:       opts.Scale,
+		Pins:        opts.Pins,
+		OwnRestarts: opts.OwnRestarts,
 		restore:     broken,
 	})
 	if err != nil {

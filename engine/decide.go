@@ -193,6 +193,9 @@ func (d *differ) outdated(s *compose.Service, c *Container) string {
 	case !s.Fits(c.Hash, fieldsOf(c.Summary.Labels[compose.LabelFields])):
 		return d.changes(s, c)
 	}
+	if d.absent[s.Config.Image] {
+		return fmt.Sprintf("image %s is to be pulled again", s.Config.Image)
+	}
 	if img := d.have.image(s.Config.Image); img != nil && c.ImageID != "" && img.ID != c.ImageID {
 		return fmt.Sprintf("image %s was updated", s.Config.Image)
 	}

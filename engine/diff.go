@@ -37,6 +37,9 @@ type DiffOptions struct {
 	// OwnRestarts: containers are started again by the caller, as the recipe's restart policies say, and not by the Engine,
 	// whose own policy is to be "no" on all of them. It changes in place, without a stop.
 	OwnRestarts bool
+	// Pins, if set, are the images that references stand for, whatever they stand for now: an earlier state comes back with
+	// the images that it had.
+	Pins map[string]Pin
 	// NoRollback leaves a service whose update failed as it is, for a look. It concerns Converge alone.
 	NoRollback bool
 	// refused are containers that the Engine would not change in place, by id, with the reason: they are replaced.
@@ -101,6 +104,8 @@ type differ struct {
 	images   map[string]*node // by reference
 	// stops and removals are the nodes that stop and remove an observed container, by id.
 	stops, removals map[string]*node
+	// absent are the pinned images that must be pulled: no container runs from them.
+	absent map[string]bool
 	// leaves are the nodes that detach a container from a network, by the Engine's name.
 	leaves map[string][]*node
 	// starts are the nodes that start a container, with the host ports that it takes.
@@ -117,7 +122,7 @@ func newDiffer(want *compose.Project, have *State, opts DiffOptions) *differ {
 	if opts.OwnRestarts {
 		want = withoutRestarts(want)
 	}
-	return &differ{
+	d := &differ{
 		want:     want,
 		have:     have,
 		opts:     opts,
@@ -129,8 +134,13 @@ func newDiffer(want *compose.Project, have *State, opts DiffOptions) *differ {
 		stops:    map[string]*node{},
 		removals: map[string]*node{},
 		leaves:   map[string][]*node{},
+		absent:   map[string]bool{},
 		old:      map[string][]*Container{},
 	}
+	if opts.Pins != nil {
+		d.want = d.pinned(want)
+	}
+	return d
 }
 
 // withoutRestarts is a project that leaves no restart to the Engine.

@@ -25,27 +25,6 @@ func (s *State) image(ref string) *image.Summary {
 	return nil
 }
 
-// ImageIDs are the IDs of the images that the project's containers run from, by reference.
-func (s *State) ImageIDs(p *compose.Project) map[string]string {
-	ids := map[string]string{}
-	for _, service := range p.Services {
-		if img := s.image(service.Config.Image); img != nil {
-			ids[service.Config.Image] = img.ID
-		}
-		for _, init := range service.PreStart {
-			if img := s.image(init.Config.Image); img != nil {
-				ids[init.Config.Image] = img.ID
-			}
-		}
-	}
-	for _, c := range s.Containers {
-		if service := p.Service(c.Service); service != nil && !c.OneOff && c.ImageID != "" {
-			ids[service.Config.Image] = c.ImageID
-		}
-	}
-	return ids
-}
-
 // MissingImages are the references of the project's images that the Engine does not have, sorted.
 func (s *State) MissingImages(p *compose.Project) []string {
 	var missing []string
@@ -74,6 +53,15 @@ func canonical(ref string) (tag, digest string) {
 		return "", reference.FamiliarName(named) + "@" + digested.Digest().String()
 	}
 	return reference.FamiliarString(reference.TagNameOnly(named)), ""
+}
+
+// repository is the name in a reference, without tag and digest; "" if it can't be understood.
+func repository(ref string) string {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return ""
+	}
+	return reference.FamiliarName(named)
 }
 
 // planImage has missing images pulled, each once for all services that create containers from it.
@@ -111,8 +99,13 @@ func (d *differ) pullPolicy(s *compose.Service) compose.PullPolicy {
 // Refresh plans the pulls that the policies ask for although the image is there: always, or older than its age, which can
 // wait where the registry can't be reached. It is no part of Diff: what a pull will bring can't be compared beforehand.
 // After it, the state must be read again.
+// Refresh plans the pulls that the policies ask for although the image is there: always, or older than its age. It is no
+// part of Diff: what a pull will bring can't be compared beforehand. Pinned images are as fresh as they shall be. After it, the state must be read again.
 func (e *Engine) Refresh(ctx context.Context, want *compose.Project, have *State, opts DiffOptions) (*Plan, error) {
 	d := newDiffer(want, have, opts)
+	if opts.Pins != nil {
+		return &Plan{Project: want.Name}, nil
+	}
 	for _, s := range d.chosen() {
 		ref := s.Config.Image
 		if d.images[ref] != nil || have.image(ref) == nil {

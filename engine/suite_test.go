@@ -64,6 +64,7 @@ func tests() map[string]func(*testing.T, *suite) {
 		"what somebody changed in place is found in full, and mended":   testDriftInPlace,
 		"what can't change in place is replaced":                        testNotInPlace,
 		"restarts are left to the caller when asked":                    testOwnRestarts,
+		"pinned images stay, wherever their tags point":                 testPins,
 		"logs come in lines with their stream":                          testLogs,
 		"logs are kept in files without a gap and without doubling":     testLogFiles,
 		"run repairs what is done by hand":                              testRunRepairs,

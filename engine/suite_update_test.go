@@ -1,14 +1,18 @@
 package engine_test
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/network"
 
 	"galley/compose"
@@ -216,5 +220,64 @@ func testParallelism(t *testing.T, s *suite) {
 	s.engine.Notify = nil
 	if least != 2 {
 		t.Errorf("at worst %d of 3 replicas were running, want 2", least)
+	}
+}
+
+// testPins goes back to an image whose tag has moved on.
+func testPins(t *testing.T, s *suite) {
+	ctx := t.Context()
+	ref := "pins.example/" + s.project + ":1"
+	tag := func(source string) {
+		t.Helper()
+		if err := s.docker.ImageTag(ctx, source, ref); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tag("busybox:latest")
+	t.Cleanup(func() { _, _ = s.docker.ImageRemove(context.Background(), ref, image.RemoveOptions{}) })
+	p := s.recipe(svc("web", func(s *compose.Service) { s.Config.Image = ref }))
+	s.mustUp(t, p, engine.DiffOptions{})
+	have := s.state(t)
+	pins := have.Pins(p)
+	first := s.inspect(t, "web-1").Image
+	if pins[ref].ID != first {
+		t.Fatalf("got pins %v, want %s", pins, first)
+	}
+	s.importImage(t, ref)
+	s.mustUp(t, p, engine.DiffOptions{NoStart: true}) // there is nothing in it to run
+	if now := s.inspect(t, "web-1").Image; now == first {
+		t.Fatalf("after the tag moved web runs %s still", now)
+	}
+	s.mustUp(t, p, engine.DiffOptions{Pins: pins})
+	if now := s.inspect(t, "web-1").Image; now != first {
+		t.Errorf("pinned, web runs %s, want %s", now, first)
+	}
+	_, err := engine.Diff(p, s.state(t), engine.DiffOptions{Pins: map[string]engine.Pin{ref: {ID: "sha256:gone"}}})
+	var missing *engine.ImageError
+	if !errors.As(err, &missing) || missing.Ref != ref {
+		t.Errorf("an image that is gone: got error %v, want an ImageError", err)
+	}
+	plan, err := engine.Diff(p, s.state(t), engine.DiffOptions{Pins: map[string]engine.Pin{ref: {ID: "sha256:gone", Digest: "pins.example/x@sha256:" + strings.Repeat("ab", 32)}}})
+	if err != nil || !strings.Contains(plan.String(), "pull image pins.example/x@sha256:abab") {
+		t.Errorf("an image that is gone and has a digest: got %v and plan\n%s", err, plan)
+	}
+}
+
+// importImage gives a reference to an image of one file.
+func (s *suite) importImage(t *testing.T, ref string) {
+	t.Helper()
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	err := errors.Join(w.WriteHeader(&tar.Header{Name: "file", Mode: 0o644}), w.Close())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := s.docker.ImageImport(t.Context(), image.ImportSource{Source: &archive, SourceName: "-"}, ref, image.ImportOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	if _, err := io.Copy(io.Discard, stream); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -110,6 +110,7 @@ func (c *cli) commands() []*cobra.Command {
 		c.planCommand(),
 		c.upCommand(),
 		c.runCommand(),
+		c.rollbackCommand(),
 		c.psCommand(),
 		c.logsCommand(),
 		c.execCommand(),

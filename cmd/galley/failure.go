@@ -180,6 +180,10 @@ func hintFor(err error) string {
 		return "take the attribute out of the recipe, or bring the engine up to date"
 	case is[*engine.SpaceError](err):
 		return "free some space there, or move the engine's data root to a larger disk"
+	case is[*bosh.CorruptError](err):
+		return "move the file away: `galley up` begins a new one"
+	case is[*nothingGoodError](err):
+		return "`galley up` keeps a state when all of the project has come up; `galley rollback --list` shows them"
 	case is[*bosh.HeldError](err):
 		return "--wait-lock waits until it is given back"
 	}

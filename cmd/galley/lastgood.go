@@ -23,13 +23,18 @@ type record struct {
 	changed bool
 }
 
+// historyPath names the file with a project's history.
+func (c *cli) historyPath(project string) string {
+	return c.paths().History(c.onEngine(project))
+}
+
 // record opens the history of the project that is to be brought up and notes there, before anything happens, that what
 // runs will not be what was good last, until [record.keep]. What can't be read or written is a warning: a project comes up
 // without its history too.
 func (c *cli) record(s *survey, opts engine.DiffOptions) *record {
 	r := &record{
 		cli:     c,
-		path:    c.paths().History(c.onEngine(s.project.Name)),
+		path:    c.historyPath(s.project.Name),
 		whole:   len(opts.Services) == 0 && !opts.NoStart && !opts.NoRecreate,
 		project: scaled(s.project, opts.Scale),
 	}
@@ -65,7 +70,11 @@ func (r *record) keep(ctx context.Context, s *survey) {
 		r.cli.ui.warn(err.Error())
 		return
 	}
-	if r.history.Keep(bosh.Good{Saved: time.Now().UTC().Truncate(time.Second), Project: text, Images: state.ImageIDs(r.project)}) {
+	images := map[string]bosh.Image{}
+	for ref, pin := range state.Pins(r.project) {
+		images[ref] = bosh.Image(pin)
+	}
+	if r.history.Keep(bosh.Good{Saved: time.Now().UTC().Truncate(time.Second), Project: text, Images: images}) {
 		r.save()
 	}
 }

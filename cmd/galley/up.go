@@ -140,10 +140,19 @@ func (c *cli) up(ctx context.Context, u *upFlags, opts engine.DiffOptions) error
 	return errors.Join(faults, c.attach(ctx, s, &u.attachFlags, opts, began))
 }
 
-// converge brings the Engine to what is wanted, shows how that is getting on, and keeps what came up in full.
+// converge brings the Engine to what is wanted, and keeps what came up in full.
 func (c *cli) converge(ctx context.Context, s *survey, opts engine.DiffOptions, quietPull bool) error {
 	record := c.record(s, opts)
-	show := c.follow(ctx, s.engine, "up "+s.project.Name, c.steps(s, opts))
+	err := c.bring(ctx, s, opts, "up", quietPull)
+	if err == nil {
+		record.keep(ctx, s)
+	}
+	return err
+}
+
+// bring brings the Engine to what is wanted and shows how that is getting on.
+func (c *cli) bring(ctx context.Context, s *survey, opts engine.DiffOptions, command string, quietPull bool) error {
+	show := c.follow(ctx, s.engine, command+" "+s.project.Name, c.steps(s, opts))
 	if quietPull {
 		s.engine.Notify = withoutProgress(show.event)
 	}
@@ -156,9 +165,6 @@ func (c *cli) converge(ctx context.Context, s *survey, opts engine.DiffOptions, 
 		if plan.Empty() && err == nil {
 			c.ui.say("%s: nothing to do", s.project.Name)
 		}
-	}
-	if err == nil {
-		record.keep(ctx, s)
 	}
 	if err != nil && len(show.skipped) > 0 {
 		err = &skippedError{err, show.skipped}
