@@ -194,6 +194,12 @@ func (c *checker) mounts(place string, s types.ContainerSpec) {
 		target, _, _ := strings.Cut(tmpfs, ":")
 		mount(target, item(place+".tmpfs", i))
 	}
+	for i, ref := range s.Configs {
+		mount(fileTarget(KindConfig, types.FileReferenceConfig(ref)), item(place+".configs", i))
+	}
+	for i, ref := range s.Secrets {
+		mount(fileTarget(KindSecret, types.FileReferenceConfig(ref)), item(place+".secrets", i))
+	}
 	for i, v := range s.Volumes {
 		path := item(place+".volumes", i)
 		mount(v.Target, path)

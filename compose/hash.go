@@ -160,6 +160,7 @@ func digestAll(s *Service) fields {
 	}
 	f.host(&s.Host)
 	f.volumes(s)
+	f.files(s.Files, s.OnSecretChange == "")
 	f.resources(&s.Host.Resources)
 	for i, e := range s.Endpoints {
 		f.endpoint(e, i == 0)
@@ -293,6 +294,21 @@ func (f fields) volumes(s *Service) {
 	f.set("volumes", all)
 }
 
+// files covers each config and secret twice: what it is, and what stands in it unless that is changed in place.
+func (f fields) files(files []File, contents bool) {
+	where := map[string]canon{}
+	for _, file := range files {
+		name := string(file.Kind) + " " + file.Name
+		where[name] = where[name].text(file.Target).number(int64(file.UID)).number(int64(file.GID)).number(int64(file.Mode))
+		if contents {
+			f.put(name+" content", canon{}.text(file.Digest))
+		}
+	}
+	for name, c := range where {
+		f.put(name, c)
+	}
+}
+
 func (c canon) mount(m mount.Mount) canon {
 	c = c.text(string(m.Type)).text(m.Source).text(m.Target).flag(m.ReadOnly).text(string(m.Consistency))
 	if b := m.BindOptions; b != nil {
@@ -405,7 +421,9 @@ func (f fields) inits(inits []Init) {
 	}
 	var c canon
 	for _, init := range inits {
-		all := digestAll(&Service{Config: init.Config, Host: init.Host, Platform: init.Platform, Endpoints: init.Endpoints})
+		all := digestAll(&Service{
+			Config: init.Config, Host: init.Host, Platform: init.Platform, Endpoints: init.Endpoints, Files: init.Files,
+		})
 		c = c.text(all.hash(definitionVersion)).flag(init.PerReplica)
 	}
 	f.put("pre_start", c)

@@ -63,6 +63,24 @@ func TestEveryEndpointFieldIsHashed(t *testing.T) {
 	}
 }
 
+// TestEveryFileFieldIsHashed does so for configs and secrets: their contents by the digest, unless they are changed in place.
+func TestEveryFileFieldIsHashed(t *testing.T) {
+	_, without := digestService(&Service{Files: []File{{}}})
+	for _, path := range fieldPaths(reflect.TypeFor[File](), "") {
+		changed := &Service{Files: []File{{}}}
+		set(fieldAt(reflect.ValueOf(&changed.Files[0]).Elem(), path))
+		_, with := digestService(changed)
+		if hashed := with != without; hashed == (path == "Content") {
+			t.Errorf("%s: hashed: %v", path, hashed)
+		}
+	}
+	_, first := digestService(&Service{OnSecretChange: "HUP", Files: []File{{Digest: "a"}}})
+	_, second := digestService(&Service{OnSecretChange: "HUP", Files: []File{{Digest: "b"}}})
+	if first != second {
+		t.Error("a content that is changed in place replaces the container")
+	}
+}
+
 // TestEveryHookFieldIsHashed does so for what is run around the container's life.
 func TestEveryHookFieldIsHashed(t *testing.T) {
 	_, without := digestService(&Service{PreStart: []Init{{}}, PostStart: []Hook{{}}, PreStop: []Hook{{}}})
@@ -114,7 +132,7 @@ func set(v reflect.Value) {
 		v.SetBool(true)
 	case reflect.Int, reflect.Int64:
 		v.SetInt(7)
-	case reflect.Uint, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		v.SetUint(7)
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
@@ -239,7 +257,7 @@ func loadService(t *testing.T, body string) *Service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	project, _ := lower(l.project, "-")
+	project, _ := lower(l.project, "-", nil)
 	return project.Service("web")
 }
 
@@ -291,7 +309,7 @@ func BenchmarkLower(b *testing.B) {
 	}
 	b.Run("lower", func(b *testing.B) {
 		for b.Loop() {
-			lower(l.project, "-")
+			lower(l.project, "-", nil)
 		}
 	})
 	b.Run("unsupported", func(b *testing.B) {

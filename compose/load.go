@@ -78,6 +78,7 @@ type recipe struct {
 	offline   *Offline
 	lints     bool
 	engineAPI string
+	key       func() ([]byte, error)
 
 	variables variables
 	index     *index             // see locate
@@ -167,7 +168,7 @@ func (r *recipe) finish(l *loaded) *Project {
 	}
 	found = append(found, r.resolveFiles(l)...)
 	dropUnused(l.project)
-	project, lowered := lower(l.project, r.separator)
+	project, lowered := lower(l.project, r.separator, r.key)
 	if r.offline != nil { // who knows the images needs no warning that they may lack a healthcheck
 		lowered = slices.DeleteFunc(lowered, func(d Diagnostic) bool { return d.Code == codeNoTest })
 	}
@@ -209,7 +210,7 @@ func (r *recipe) load(ctx context.Context) (l *loaded, err error) {
 	options.Profiles = append(slices.Clone(options.Profiles), r.named(model)...)
 	l = &loaded{model: model}
 	keepNames(model)
-	defer unname(model)
+	defer unbind(model)
 	if l.project, err = loader.ModelToProject(model, options, details); err == nil {
 		return l, nil
 	}
@@ -236,13 +237,14 @@ func (r *recipe) named(model map[string]any) []string {
 	return active
 }
 
-// unname takes out of a model the service names that the loader writes into it while binding.
-func unname(model map[string]any) {
-	for _, kind := range []string{"services", "jobs"} {
+// unbind takes out of a model what the loader writes into it while binding: the names of services, and the values of
+// secrets that come from the environment.
+func unbind(model map[string]any) {
+	for kind, key := range map[string]string{"services": "name", "jobs": "name", "secrets": "Content", "configs": "Content"} {
 		entries, _ := model[kind].(map[string]any)
 		for _, e := range entries {
-			if service, ok := e.(map[string]any); ok {
-				delete(service, "name")
+			if entry, ok := e.(map[string]any); ok {
+				delete(entry, key)
 			}
 		}
 	}

@@ -19,8 +19,8 @@ const (
 
 // lower turns the loader's project into payloads. It never stops at a fault: the findings are all there are, with paths
 // but without positions, and the project is only good if none of them is an Error.
-func lower(src *types.Project, separator string) (*Project, []Diagnostic) {
-	l := &lowering{src: src, project: &Project{
+func lower(src *types.Project, separator string, key func() ([]byte, error)) (*Project, []Diagnostic) {
+	l := &lowering{src: src, key: key, project: &Project{
 		Name:       src.Name,
 		WorkingDir: src.WorkingDir,
 		Separator:  separator,
@@ -45,6 +45,10 @@ type lowering struct {
 	src         *types.Project
 	project     *Project
 	diagnostics []Diagnostic
+	// key is that of [Source.Key].
+	key func() ([]byte, error)
+	// contents are the configs and secrets read so far, by their place in the recipe.
+	contents map[string]content
 }
 
 func (l *lowering) find(severity Severity, path, code, hint, message string) {
@@ -89,6 +93,7 @@ func (s *serviceLowering) container() {
 	s.limits()
 	s.devices()
 	s.storage()
+	s.files()
 	s.networks()
 	s.names()
 	s.stop()

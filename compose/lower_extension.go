@@ -14,6 +14,9 @@ func extensionKeys() map[string]func(out *Service, value any) (want string) {
 		// early_probes (true or false, default true): run the healthcheck's test also before its first interval is over,
 		// to find out sooner that a container is ready. false leaves it to the Engine alone, for tests that are costly.
 		"early_probes": extensionFlag(func(out *Service, on bool) { out.NoEarlyProbes = !on }),
+		// on_secret_change (a signal): rewrite a config or secret in place when its content changes, and send that signal,
+		// for processes that can read it again. Without it the container is replaced.
+		"on_secret_change": extensionSignal(func(out *Service, signal string) { out.OnSecretChange = signal }),
 	}
 }
 
@@ -29,6 +32,18 @@ func extensionFlag(set func(out *Service, on bool)) func(*Service, any) string {
 			return "true or false"
 		}
 		set(out, on)
+		return ""
+	}
+}
+
+// extensionSignal takes the name or number of a signal.
+func extensionSignal(set func(out *Service, signal string)) func(*Service, any) string {
+	return func(out *Service, value any) string {
+		name := fmt.Sprint(value)
+		if !isSignal(name) {
+			return "a signal of signal(7), as SIGHUP"
+		}
+		set(out, name)
 		return ""
 	}
 }

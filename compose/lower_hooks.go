@@ -73,6 +73,9 @@ func (s *serviceLowering) preStart(i int, hook types.PreStartHook) Init {
 	}
 	return Init{
 		Config: h.out.Config, Host: h.out.Host, Platform: h.out.Platform, Endpoints: h.out.Endpoints, PerReplica: hook.PerReplica,
+		Files: slices.DeleteFunc(h.out.Files, func(f File) bool {
+			return slices.ContainsFunc(s.out.Files, f.same) // volumes_from brings it
+		}),
 	}
 }
 

@@ -47,7 +47,9 @@ func loadText(t testing.TB, text string) (*Project, []Diagnostic) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	project, found, err := Load(context.Background(), Source{Files: []string{"-"}, Stdin: strings.NewReader(text), Dir: dir, Name: "shop"})
+	project, found, err := Load(context.Background(), Source{
+		Files: []string{"-"}, Stdin: strings.NewReader(text), Dir: dir, Name: "shop", Environ: []string{"IN_ENVIRONMENT=from the environment"},
+	})
 	if invalid := new(InvalidError); err != nil && !errors.As(err, &invalid) {
 		t.Fatal(err)
 	}

@@ -87,6 +87,11 @@ type Service struct {
 	// stopped (compose-spec, services: pre_start, post_start, pre_stop).
 	PreStart           []Init
 	PostStart, PreStop []Hook
+	// Files are the configs and secrets, sorted by target.
+	Files []File
+	// OnSecretChange is the signal that tells a container of a changed content, which is then rewritten in place; "" has
+	// the container replaced (x-galley: on_secret_change).
+	OnSecretChange string
 	// NoEarlyProbes leaves it to the Engine alone to find out that a container became healthy (x-galley: early_probes).
 	NoEarlyProbes bool
 	// Fields are the digests of all that makes a container of this service what it is, by recipe attribute
@@ -207,6 +212,8 @@ type Init struct {
 	Host      container.HostConfig
 	Platform  string
 	Endpoints []Endpoint
+	// Files are the configs and secrets that it doesn't get from the service's container.
+	Files []File
 	// PerReplica runs it before each replica, not once for the service.
 	PerReplica bool
 }

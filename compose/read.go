@@ -49,6 +49,7 @@ func newRecipe(src Source, p *place, files []*file) *recipe {
 	r := &recipe{
 		dir: p.dir, env: p.env, files: files, separator: "-",
 		profiles: profiles(src, p.env), services: src.Services, lints: src.Lint, engineAPI: src.EngineAPI,
+		key:       src.Key,
 		variables: variables{unset: map[string][]string{}}, offline: src.Offline,
 	}
 	if src.Compatibility {

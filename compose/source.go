@@ -31,6 +31,9 @@ type Source struct {
 	Recipe string
 	// Offline, if set, must know every image of the recipe: what it doesn't is an Error.
 	Offline *Offline
+	// Key gives what the contents of configs and secrets are digested with: a digest lands in a label, where nobody must be
+	// able to try guesses at a secret. It is called only where there are any. nil: no key, and digests that hold no secret.
+	Key func() ([]byte, error)
 	// Compatibility joins container names with underscores, as docker-compose 1 did.
 	Compatibility bool
 	// Lint also finds what the recipe runs in spite of, as images without a tag: see [Code.Lint].

@@ -46,7 +46,15 @@ func supportTable() []support {
 			"enable_ipv4 enable_ipv6 ipam ipam.driver ipam.options ipam.options.* ipam.config ipam.config.[].subnet " +
 			"ipam.config.[].ip_range ipam.config.[].gateway ipam.config.[].aux_addresses ipam.config.[].aux_addresses.*", "", ""},
 		{handled, "volumes.*", "name external external.name driver driver_opts driver_opts.* labels labels.*", "", ""},
-		{judged, "", "configs secrets models", "", ""},
+		// what only a cluster has, as external ones, is no matter unless a service asks for it
+		{handled, "", "configs configs.* secrets secrets.*", "", ""},
+		{handled, "configs.*", "name file environment content", "", ""},
+		{handled, "secrets.*", "name file environment", "", ""},
+		{judged, "configs.*", "external template_driver", "", ""},
+		{judged, "secrets.*", "external driver driver_opts template_driver", "", ""},
+		{ignored, "configs.*", "labels", "there is nothing to put them on", "use labels for the containers"},
+		{ignored, "secrets.*", "labels", "there is nothing to put them on", "use labels for the containers"},
+		{judged, "", "models", "", ""},
 		{pending, "", "jobs", "", "make it a service without restart, and start that from a timer of the machine"},
 	})
 }
@@ -112,7 +120,8 @@ func containerSupport(s string) []support {
 			"networks.*.interface_name networks.*.ipv4_address networks.*.ipv6_address networks.*.link_local_ips " +
 			"networks.*.mac_address networks.*.priority networks.*.use_service_name_alias", "", ""},
 		// files
-		{pending, s, "configs secrets", "", ""},
+		{handled, s, "configs configs.[].source configs.[].target configs.[].uid configs.[].gid configs.[].mode " +
+			"secrets secrets.[].source secrets.[].target secrets.[].uid secrets.[].gid secrets.[].mode", "", ""},
 		{pending, s, "use_api_socket", "", "mount /var/run/docker.sock as a volume"},
 		// what no container on Linux, or on one machine, can have
 		{refused, s, "models", "galley runs containers only", "run the model's server as a service"},
