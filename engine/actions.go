@@ -7,6 +7,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/mount"
 
 	"galley/compose"
 )
@@ -43,6 +44,8 @@ type createContainer struct {
 	inherit map[string]string
 	// forsaken are the anonymous volumes that are not.
 	forsaken []string
+	// files are the mounts of configs and secrets.
+	files []mount.Mount
 	// connectAll attaches all networks at once (API 1.44 and newer); else only the first.
 	connectAll bool
 	// init is set for a container of pre_start.

@@ -199,10 +199,7 @@ func (d *differ) outdated(s *compose.Service, c *Container) string {
 	if img := d.have.image(s.Config.Image); img != nil && c.ImageID != "" && img.ID != c.ImageID {
 		return fmt.Sprintf("image %s was updated", s.Config.Image)
 	}
-	if why := d.strayed(s, c); why != "" {
-		return why
-	}
-	return d.mustMove(s, c)
+	return cmp.Or(d.strayed(s, c), d.misplaced(s, c), d.mustMove(s, c))
 }
 
 // strayed tells whose namespace or volumes a container still shares although that one is gone or will be.

@@ -114,6 +114,9 @@ type differ struct {
 	// old are the containers that are replaced, by service.
 	old map[string][]*Container
 
+	// files are the configs and secrets that are there.
+	files *Files
+
 	warnings []string
 	errs     []error
 }
@@ -122,7 +125,12 @@ func newDiffer(want *compose.Project, have *State, opts DiffOptions) *differ {
 	if opts.OwnRestarts {
 		want = withoutRestarts(want)
 	}
+	files := have.Files
+	if files == nil {
+		files = &Files{Why: "there is no directory for them"}
+	}
 	d := &differ{
+		files:    files,
 		want:     want,
 		have:     have,
 		opts:     opts,
@@ -168,6 +176,7 @@ func (d *differ) warn(format string, args ...any) {
 func (d *differ) up() {
 	chosen := d.chosen()
 	d.requireAPI(chosen)
+	d.requireFiles(chosen)
 	for _, s := range chosen {
 		d.services[s.Name] = d.decide(s)
 	}
@@ -188,6 +197,7 @@ func (d *differ) up() {
 	for _, s := range chosen {
 		d.dropVolumes(d.services[s.Name])
 	}
+	d.dropFiles()
 	d.planOrphanNetworks()
 	d.orderByPorts()
 	d.orderByAddresses()

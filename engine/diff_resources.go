@@ -258,6 +258,9 @@ func (d *differ) down() {
 	}
 	const why = "not wanted"
 	d.takeDown(containers, why, !d.opts.Down.StopOnly)
+	if !d.opts.Down.StopOnly {
+		d.dropFiles()
+	}
 	if d.opts.Down.StopOnly || len(d.opts.Services) > 0 {
 		return
 	}

@@ -133,6 +133,7 @@ func (d *differ) planKeep(p *servicePlan, r *replica, turn gates) []*node {
 		if r.keep.Phase == container.StatePaused {
 			d.warn("container %s is paused and was left so", r.keep.Name)
 		}
+		d.refreshFiles(p, r)
 		if d.unproven(p, r) {
 			d.rememberOld(p, r)
 			return d.pass(p, r, func(passed *node) []*node { return d.stopOthers(r, append(ready, passed)...) })
@@ -140,6 +141,9 @@ func (d *differ) planKeep(p *servicePlan, r *replica, turn gates) []*node {
 		return append(ready, d.stopOthers(r)...)
 	}
 	d.rememberOld(p, r)
+	if d.keepsFiles(p, r) { // a reboot took away what is in memory
+		ready = append(ready, d.planFiles(p, r, filesOf(p.spec, r.number))...)
+	}
 	open := d.gatesOf(p.spec).and(turn)
 	stops := d.stopOthers(r, append(ready, open.needs...)...)
 	after(stops, open.after)
@@ -193,13 +197,15 @@ func (d *differ) create(p *servicePlan, r *replica) []*node {
 		number:     r.number,
 		parents:    map[string]ref{},
 		inherit:    d.inherited(s, r),
+		files:      fileMounts(d.files.Dir, filesOf(s, r.number)),
 		connectAll: d.connectsAll(),
 	}
 	action.forsaken = forsaken(r, action.inherit)
 	if img := d.have.image(s.Config.Image); img != nil {
 		action.imageID = img.ID
 	}
-	created := d.add(action, r.why, d.images[s.Config.Image])
+	written := d.planFiles(p, r, filesOf(s, r.number))
+	created := d.add(action, r.why, append(written, d.images[s.Config.Image])...)
 	d.needParents(created, s, action.parents)
 	d.needResources(created, s.Endpoints, &s.Host)
 	r.created = created

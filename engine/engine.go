@@ -34,6 +34,10 @@ type Options struct {
 	// SteadyFor is how long a replacement without a healthcheck must run before the old container goes; most of what is
 	// broken by an update dies at once. 0 means 1 second.
 	SteadyFor time.Duration
+	// FilesDir is the absolute directory for the configs and secrets of containers; "" where there are to be none. It must
+	// be one that the Engine sees too, and better in memory; FilesOnDisk says that it isn't.
+	FilesDir    string
+	FilesOnDisk bool
 	// Memory keeps what was found out by inspecting containers; nil keeps it as long as the Engine value lives.
 	Memory Memory
 	// Parallel is how many Engine calls that change something run at once; 0 means 12.

@@ -122,6 +122,9 @@ func (d *differ) planInit(p *servicePlan, r *replica, i int, urgent bool, open g
 		connectAll: d.connectsAll(),
 		init:       &initOf{place: i, replica: r.ref},
 	}
+	files := placeFiles(folderOf(p.spec, r.number), fmt.Sprintf("init%d-", i), init.Files)
+	action.files = fileMounts(d.files.Dir, files)
+	needs = append(d.planFiles(p, r, files), needs...)
 	created := d.add(action, why, append(needs, d.images[init.Config.Image], d.nameFreed(c.name))...)
 	d.needParents(created, action.spec, action.parents)
 	d.needResources(created, init.Endpoints, &init.Host)

@@ -38,6 +38,7 @@ func (a createContainer) payload(ctx context.Context, r *run) (*body, error) {
 		host.VolumesFrom = append(slices.Clone(host.VolumesFrom), r.id(a.init.replica))
 	}
 	a.inheritVolumes(&host)
+	host.Mounts = append(host.Mounts, a.files...) // a list of our own by now
 	if a.spec.ClearCommand {
 		if err := r.clearCommand(ctx, &config); err != nil {
 			return nil, err

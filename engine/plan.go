@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"galley/compose"
 )
 
 // Plan is what must be done so that the Engine has what is wanted: a directed acyclic graph in topological order.
@@ -51,9 +53,10 @@ type Action interface {
 // Target names a resource of a plan.
 type Target struct {
 	Kind Kind `json:"kind"`
-	// Name is the container's, network's or volume's name, the image's reference, or the tarball's path.
+	// Name is the container's, network's or volume's name, the image's reference, the tarball's path, or a config or secret and
+	// whose it is.
 	Name string `json:"name"`
-	// Service is set for containers and images.
+	// Service is set for containers, images, configs and secrets.
 	Service string `json:"service,omitempty"`
 }
 
@@ -70,6 +73,9 @@ const (
 	KindImage     Kind = "image"
 	KindContainer Kind = "container"
 	KindTarball   Kind = "tarball"
+	KindConfig    Kind = Kind(compose.KindConfig)
+	KindSecret    Kind = Kind(compose.KindSecret)
+	KindFiles     Kind = "files"
 )
 
 // Verb is what an [Action] does, in the imperative.
@@ -93,6 +99,8 @@ const (
 	VerbUnpause    Verb = "unpause"
 	VerbConnect    Verb = "connect"
 	VerbDisconnect Verb = "disconnect"
+	VerbWrite      Verb = "write"
+	VerbSignal     Verb = "signal"
 	VerbAwait      Verb = "await"
 )
 

@@ -32,6 +32,8 @@ type State struct {
 	Volumes  []*volume.Volume
 	// Images are all of the Engine.
 	Images []image.Summary
+	// Files are the project's configs and secrets, on this machine.
+	Files *Files
 }
 
 // Container is an observed container of a project.
@@ -92,6 +94,10 @@ func (e *Engine) state(ctx context.Context, project string, full bool) (*State, 
 	calls.Go(func() (err error) {
 		s.Images, err = e.api.ImageList(listing, image.ListOptions{})
 		return e.reading(listing, "images", err)
+	})
+	calls.Go(func() (err error) {
+		s.Files, err = e.files(project)
+		return err
 	})
 	if err := calls.Wait(); err != nil {
 		return nil, err

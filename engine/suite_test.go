@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -31,6 +32,8 @@ type suite struct {
 	engine  *engine.Engine
 	// subnet is a /24 that nobody else uses.
 	subnet string
+	// dir is where recipes lie, files where their configs and secrets are kept.
+	dir, files string
 }
 
 // tests are the suite: what must hold on every Engine.
@@ -72,6 +75,10 @@ func tests() map[string]func(*testing.T, *suite) {
 		"run restarts what ended when asked":                            testRunRestartsWhatExitedWhenAsked,
 		"run applies a recipe that is loaded again":                     testRunReload,
 		"run lets others have their turn":                               testRunTurns,
+		"configs and secrets are files in memory":                       testFiles,
+		"a changed secret replaces, and the old one is left to the old": testFilesChanged,
+		"a changed secret is told where the recipe says so":             testFilesSignalled,
+		"configs and secrets that are lost are written before a start":  testFilesLost,
 	}
 }
 
@@ -81,11 +88,12 @@ func newSuite(t *testing.T, host, project, subnet string) *suite {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := engine.Connect(t.Context(), engine.Options{Host: host, Version: "test", PullPause: time.Millisecond})
+	files := filepath.Join(t.TempDir(), "files")
+	e, err := engine.Connect(t.Context(), engine.Options{Host: host, Version: "test", PullPause: time.Millisecond, FilesDir: files})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &suite{host: host, project: project, docker: docker, engine: e, subnet: subnet}
+	s := &suite{host: host, project: project, docker: docker, engine: e, subnet: subnet, dir: t.TempDir(), files: files}
 	t.Cleanup(func() {
 		s.cleanUp(t)
 		e.Close()

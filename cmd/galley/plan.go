@@ -30,11 +30,13 @@ With --format json one object is printed; its fields are stable:
   project   the project's name
   steps     in an order that can be carried out; of each step
     index     its number, from 0
-    action    create, pull, start, stop, remove, rename, restart, update,
-              connect, disconnect, run or await
-    kind      container, network, volume or image
-    name      the container's, network's or volume's name, the image's reference
-    service   the service, for containers and images
+    action    create, pull, write, start, stop, remove, rename, restart, signal,
+              update, connect, disconnect, run or await
+    kind      container, network, volume, image, config, secret or files (of a
+              container: its configs and secrets)
+    name      the container's, network's or volume's name, the image's reference,
+              "SECRET for CONTAINER"
+    service   the service, for containers, images, configs and secrets
     why       the reason
     needs     the numbers of the steps that must succeed before
     after     the numbers of the steps that must have ended before
@@ -133,7 +135,8 @@ func markOf(v engine.Verb) (mark string, look style) {
 	switch v {
 	case engine.VerbStop, engine.VerbKill, engine.VerbPause, engine.VerbRemove:
 		return "-", red
-	case engine.VerbRestart, engine.VerbRename, engine.VerbRun, engine.VerbUpdate, engine.VerbConnect, engine.VerbDisconnect:
+	case engine.VerbRestart, engine.VerbRename, engine.VerbRun, engine.VerbUpdate, engine.VerbSignal, engine.VerbConnect,
+		engine.VerbDisconnect:
 		return "~", yellow
 	case engine.VerbAwait:
 		return " ", plain
@@ -152,9 +155,9 @@ func planSummary(plan *engine.Plan) string {
 	}
 	var parts []string
 	for _, v := range []engine.Verb{
-		engine.VerbLoad, engine.VerbTag, engine.VerbPull, engine.VerbCreate, engine.VerbUpdate, engine.VerbConnect,
-		engine.VerbStart, engine.VerbRestart, engine.VerbUnpause, engine.VerbPause, engine.VerbKill, engine.VerbStop,
-		engine.VerbDisconnect, engine.VerbRemove, engine.VerbRename,
+		engine.VerbLoad, engine.VerbTag, engine.VerbPull, engine.VerbWrite, engine.VerbCreate, engine.VerbUpdate,
+		engine.VerbConnect, engine.VerbStart, engine.VerbRestart, engine.VerbSignal, engine.VerbUnpause, engine.VerbPause,
+		engine.VerbKill, engine.VerbStop, engine.VerbDisconnect, engine.VerbRemove, engine.VerbRename,
 	} {
 		if count[v] > 0 {
 			parts = append(parts, fmt.Sprintf("%d to %s", count[v], v))

@@ -75,6 +75,10 @@ func wordsOf(v engine.Verb) wording {
 		return wording{"waiting for", "ready"}
 	case engine.VerbRun:
 		return wording{"running a hook in", "hook done"}
+	case engine.VerbWrite:
+		return wording{"writing", "written"}
+	case engine.VerbSignal:
+		return wording{"signalling", "signalled"}
 	case engine.VerbTag:
 		return wording{"tagging", "tagged"}
 	case engine.VerbPull, engine.VerbLoad, engine.VerbStart, engine.VerbKill, engine.VerbRestart, engine.VerbConnect, engine.VerbDisconnect:

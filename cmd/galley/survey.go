@@ -48,7 +48,9 @@ func (c *cli) standardInput() io.Reader {
 
 // load reads the recipe and prints its warnings.
 func (c *cli) load(ctx context.Context) (*compose.Project, error) {
-	project, diagnostics, err := compose.Load(ctx, c.source())
+	source := c.source()
+	source.Key = c.paths().Key
+	project, diagnostics, err := compose.Load(ctx, source)
 	if err != nil {
 		return nil, c.unreadable(err)
 	}
@@ -88,12 +90,15 @@ func (c *cli) connect(ctx context.Context) (*engine.Engine, error) {
 	return engine.Connect(ctx, c.engineOptions())
 }
 
-// engineOptions say which Engine to talk to, as the global flags do.
+// engineOptions say which Engine to talk to, as the global flags do, and where Galley's own files for it are.
 func (c *cli) engineOptions() engine.Options {
+	files, inMemory := c.paths().Files(os.Getuid())
 	return engine.Options{
 		Host:        c.global.host,
 		Version:     c.version,
 		Parallel:    c.global.parallel,
+		FilesDir:    files,
+		FilesOnDisk: !inMemory,
 		Memory:      &memoryFile{c},
 		Credentials: c.registryCredentials,
 	}
