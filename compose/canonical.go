@@ -101,6 +101,10 @@ func (r *recipe) canonical(ctx context.Context, opt CanonicalOptions) (c *Canoni
 	if p, err = p.WithSelectedServices(opt.Services); err != nil {
 		return nil, err
 	}
+	for name, s := range p.Services {
+		s.LabelFiles = nil // they are in the labels
+		p.Services[name] = s
+	}
 	c.project = p.WithoutUnnecessaryResources()
 	return c, nil
 }

@@ -118,8 +118,8 @@ func (c *linter) bindSources(path string, s types.ContainerSpec) {
 		if v.Type != types.VolumeTypeBind || !created || err != nil || !filepath.IsLocal(inside) {
 			continue
 		}
-		if filepath.Ext(strings.TrimPrefix(filepath.Base(v.Source), ".")) == "" {
-			continue
+		if extension := filepath.Ext(v.Source); len(extension) < 3 || extension != filepath.Ext(v.Target) {
+			continue // perhaps a directory is meant: ./conf.d
 		}
 		if _, err := os.Lstat(v.Source); os.IsNotExist(err) {
 			c.add(Warning, "missing-bind-source", item(path+".volumes", i),

@@ -28,6 +28,8 @@ func sayings() []saying {
 		{pattern: `empty compose file`, code: "empty-recipe", message: "the recipe is empty", hint: "a recipe has at least one service below \"services:\""},
 		{pattern: `top-level object must be a mapping`, code: "not-a-mapping", message: "a recipe is a mapping with \"services:\""},
 		{pattern: `exceeds maximum node visit limit|excessive aliasing`, code: "too-large", message: "the recipe's anchors multiply into too many entries"},
+		{pattern: `cycle detected: node at path (\S+) references node at path (\S+)`, code: "self-reference", path: "$1",
+			message: "the loader takes it for an anchor that holds itself: $2 around it uses the same one", hint: "write one of the two without the anchor"},
 		{pattern: `cannot extend service "([^"]*)" in [^:]*: service "([^"]*)" not found`, code: "undefined-service",
 			path: "services.$1.extends", message: `service "$1" extends the undefined service "$2"`},
 		{pattern: `cannot extend service "([^"]*)" in ([^:]*): (?:no services section|services must be)`, code: "undefined-service",
