@@ -30,6 +30,8 @@ type Options struct {
 	Version string
 	// Flags are further flags of dockerd, such as --live-restore.
 	Flags []string
+	// Env are further variables of dockerd's environment, such as HTTPS_PROXY=http://127.0.0.1:3128.
+	Env []string
 	// Log is told what is fetched or installed; nil means nobody.
 	Log io.Writer
 }
@@ -81,7 +83,7 @@ func Start(ctx context.Context, opts Options) (*Daemon, error) {
 	if parent, err = filepath.Abs(parent); err != nil {
 		return nil, fmt.Errorf("finding the folder %q: %w", opts.Dir, err)
 	}
-	d := &Daemon{dir: filepath.Join(parent, slot.name), name: slot.name, env: env}
+	d := &Daemon{dir: filepath.Join(parent, slot.name), name: slot.name, env: append(slices.Clip(env), opts.Env...)}
 	if len(d.socket()) > maxSocketPath {
 		return nil, fmt.Errorf("starting dockerd: the path of its socket is longer than %d bytes: %q", maxSocketPath, d.socket())
 	}
@@ -107,7 +109,7 @@ const answerWithin = 2 * time.Minute
 // settings are the flags that keep the daemon apart from any other on the machine.
 func (d *Daemon) settings(s slot) []string {
 	return []string{
-		"--config-file", filepath.Join(d.dir, "daemon.json"), // not the machine's /etc/docker/daemon.json
+		"--config-file", d.ConfigFile(), // not the machine's /etc/docker/daemon.json
 		"--data-root", filepath.Join(d.dir, "data"),
 		"--exec-root", filepath.Join(d.dir, "exec"),
 		"--pidfile", d.pidfile(),
@@ -129,7 +131,10 @@ func (d *Daemon) hold(s slot) error {
 	if err := os.MkdirAll(d.tempDir(), 0o711); err != nil {
 		return fmt.Errorf("making the daemon's folder: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(d.dir, "daemon.json"), []byte("{}\n"), 0o600); err != nil {
+	if err := os.Mkdir(d.CertsDir(), 0o755); err != nil {
+		return fmt.Errorf("making the daemon's folder: %w", err)
+	}
+	if err := os.WriteFile(d.ConfigFile(), []byte("{}\n"), 0o600); err != nil {
 		return fmt.Errorf("writing the daemon's settings: %w", err)
 	}
 	complaints, err := d.openLog()
@@ -178,6 +183,12 @@ func (d *Daemon) Dir() string { return d.dir }
 
 // Client is a client of the daemon. Stop closes it.
 func (d *Daemon) Client() *client.Client { return d.api }
+
+// ConfigFile is its daemon.json, which counts from the next Restart on.
+func (d *Daemon) ConfigFile() string { return filepath.Join(d.dir, "daemon.json") }
+
+// CertsDir is its certs.d, which it takes for /etc/docker/certs.d and reads at each pull.
+func (d *Daemon) CertsDir() string { return filepath.Join(d.dir, "certs.d") }
 
 // LogFile is where dockerd and its containerd write their log.
 func (d *Daemon) LogFile() string { return filepath.Join(d.dir, "log") }

@@ -36,8 +36,9 @@ unshare --pid --fork --kill-child --mount --propagation slave sh -euc '
 	read -r pid _ </proc/self/stat # as seen from outside, for nsenter: /proc is still the machine'"'"'s
 	mount -t proc proc /proc
 	for run in docker containerd; do mkdir -p /run/$run && mount -t tmpfs tmpfs /run/$run; done
+	mkdir -p /etc/docker/certs.d && mount --bind "$1/certs.d" /etc/docker/certs.d # its path is no setting of dockerd
 	echo "$pid"
 	exec >/dev/null
 	cat
 	exit 0
-'
+' inner "$dir"
