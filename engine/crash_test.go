@@ -27,14 +27,16 @@ import (
 	"galley/engine/enginetest/dockerd"
 )
 
-// inMemory is an Engine of the test's own, with a suite on it.
-func inMemory(t *testing.T, api string) (*enginetest.Engine, *suite) {
+// inMemory is an Engine of the test's own, with a suite on it, and the options of further processes.
+func inMemory(t *testing.T, api string) (*enginetest.Engine, *suite, engine.Options) {
 	memory := enginetest.New(t, enginetest.WithAPI(api), enginetest.WithSpeed(1000))
 	memory.AddImage(enginetest.Image{Ref: "busybox:latest"})
 	s := newSuite(t, memory.Host(), "cut", "10.232.0.0/24")
 	s.engine.Close()
-	s.engine = connect(t, quick(memory.Host()))
-	return memory, s
+	opts := quick(memory.Host())
+	opts.Memory = &lasting{}
+	s.engine = connect(t, opts)
+	return memory, s, opts
 }
 
 func connect(t *testing.T, opts engine.Options) *engine.Engine {
@@ -85,13 +87,12 @@ func TestTheNextUpFinishesWhatWasCutAnywhere(t *testing.T) {
 }
 
 func cutEverywhere(t *testing.T, api string, u upgrade) {
-	memory, s := inMemory(t, api)
+	memory, s, opts := inMemory(t, api)
 	renew := func() {
 		memory.Reset()
 		memory.AddImage(enginetest.Image{Ref: "busybox:latest"})
 	}
 	ending := u.ending(t, s)
-	opts := quick(memory.Host())
 	opts.ReconnectWithin = time.Millisecond
 	doomed := *s
 	doomed.engine = connect(t, opts)
@@ -163,6 +164,7 @@ func crashed() []string {
 		"a service with dependents is replaced",
 		"scaled down with an orphan",
 		"a network is redefined",
+		"what changed in place changes back",
 		"a volume carried over before is given up",
 	}
 }
@@ -200,6 +202,8 @@ func killEverywhere(t *testing.T, s *suite, name string) {
 		s.clear(t)
 		u.prepare(t, s)
 		more = killedAfter(t, s, name, n)
+		s.engine.Close()
+		s.engine = connect(t, quick(s.host)) // what this one remembers, the killed one changed
 		if diff := cmp.Diff(ending, u.finish(t, s)); diff != "" {
 			t.Errorf("killed after %d calls, the next up ends elsewhere (-undisturbed +now):\n%s", n, diff)
 		}

@@ -87,9 +87,8 @@ func hasContainer(snapshot enginetest.Snapshot, service string) bool {
 }
 
 func disturbEverywhere(t *testing.T, u upgrade, fault enginetest.Fault) {
-	memory, s := inMemory(t, "1.41")
+	memory, s, opts := inMemory(t, "1.41")
 	ending := u.ending(t, s)
-	opts := quick(memory.Host())
 	opts.AnswerWithin, opts.FinishWithin = 400*time.Millisecond, 200*time.Millisecond
 	disturbed := *s
 	disturbed.engine = connect(t, opts)
@@ -175,7 +174,7 @@ func TestNoDependentOfAFailedStepRuns(t *testing.T) {
 }
 
 func refuseEverywhere(t *testing.T, u upgrade) {
-	memory, s := inMemory(t, "1.41")
+	memory, s, _ := inMemory(t, "1.41")
 	for nth := 1; !t.Failed(); nth++ {
 		memory.Reset()
 		memory.AddImage(enginetest.Image{Ref: "busybox:latest"})

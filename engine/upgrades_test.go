@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -72,6 +73,8 @@ func upgrades() map[string]upgrade {
 		"an anonymous volume is given up":          {from: recipes{anonymousOf("1")}, to: withoutAnonymous},
 		"a volume carried over before is given up": {from: recipes{anonymousOf("1"), anonymousOf("2")}, to: withoutAnonymous},
 		"the new one is started first":             {from: recipes{updatedBy("1", compose.Update{StartFirst: true})}, to: updatedBy("2", compose.Update{StartFirst: true})},
+		"limits and networks change in place":      {from: recipes{limitedTo(64, "front")}, to: limitedTo(128, "front", "back")},
+		"what changed in place changes back":       {from: recipes{limitedTo(64, "front"), limitedTo(128, "front", "back")}, to: limitedTo(64, "front")},
 		"one replica at a time":                    {from: recipes{updatedBy("1", compose.Update{Parallelism: 1})}, to: updatedBy("2", compose.Update{Parallelism: 1})},
 		"hooks run around a replacement":           {from: recipes{hooked("1")}, to: hooked("2")},
 		"an update that fails is put back":         {from: recipes{anonymousOf("1")}, to: failing, then: mended},
@@ -126,6 +129,17 @@ func networked(redefined bool) func(*suite) *compose.Project {
 			*p.Networks[slices.IndexFunc(p.Networks, func(n *compose.Network) bool { return n.Key == "front" })] = *s.network("front", s.subnet)
 		}
 		return p
+	}
+}
+
+// limitedTo has what changes in place: limits, networks, and aliases that go with the limit.
+func limitedTo(megabytes int64, networks ...string) func(*suite) *compose.Project {
+	return func(s *suite) *compose.Project {
+		return s.recipe(
+			svc("web", joins(networks...), limited(megabytes<<20, megabytes, 0, ""), func(s *compose.Service) {
+				s.Endpoints[0].Settings.Aliases = []string{fmt.Sprintf("shop%d", megabytes)}
+			}),
+			svc("proxy", joins("front", "back"), waits("web", compose.Started)))
 	}
 }
 
@@ -249,8 +263,9 @@ func (s *suite) inventory(t *testing.T) string {
 		}
 		// Which numbers new replicas get depends on those that are there.
 		count[c.Service]++
-		lines = append(lines, fmt.Sprintf("container of %s, no. %d: %s %s %q %q networks %q mounts %q", c.Service, count[c.Service],
-			c.Phase, c.Hash, info.Config.Cmd, info.Config.Env, s.endpoints(info), mountsOf(info)))
+		lines = append(lines, fmt.Sprintf("container of %s, no. %d: %s %s %q %q networks %q mounts %q memory %d of %d, restarts %q", c.Service, count[c.Service],
+			c.Phase, c.Hash, info.Config.Cmd, info.Config.Env, s.endpoints(info), mountsOf(info),
+			info.HostConfig.Memory, info.HostConfig.MemorySwap, info.HostConfig.RestartPolicy.Name))
 	}
 	mine := filters.NewArgs(filters.Arg("label", compose.LabelProject+"="+s.project))
 	networks, err := s.docker.NetworkList(t.Context(), network.ListOptions{Filters: mine})
@@ -324,4 +339,23 @@ func (s *suite) anonymousVolumes(ctx context.Context, t *testing.T, dangling boo
 // quick are options for an Engine whose time runs fast.
 func quick(host string) engine.Options {
 	return engine.Options{Host: host, Version: "test", SteadyFor: time.Millisecond}
+}
+
+// lasting is a memory that outlives the process of which it is said that it dies.
+type lasting struct {
+	mu    sync.Mutex
+	known map[string]engine.Known
+}
+
+func (k *lasting) Load(string) map[string]engine.Known {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.known
+}
+
+func (k *lasting) Save(_ string, known map[string]engine.Known) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.known = known
+	return nil
 }
