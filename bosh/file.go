@@ -13,6 +13,19 @@ func WriteFile(path string, text []byte) error { return writeFile(path, text, 0o
 
 // writeFile is [WriteFile] for a file with another mode.
 func writeFile(path string, text []byte, mode os.FileMode) error {
+	if err := replace(path, text, mode, (*os.File).Sync); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// replaceFile is [writeFile] for what a loss of power makes worthless anyway: it doesn't wait for the disk.
+func replaceFile(path string, text []byte, mode os.FileMode) error {
+	return replace(path, text, mode, func(*os.File) error { return nil })
+}
+
+// replace writes a file beside the one at path, and gives it that name when finish is done with it.
+func replace(path string, text []byte, mode os.FileMode, finish func(*os.File) error) error {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("making the directory of %q: %w", path, err)
@@ -22,14 +35,14 @@ func writeFile(path string, text []byte, mode os.FileMode) error {
 		return fmt.Errorf("writing %q: %w", path, err)
 	}
 	_, err = file.Write(text)
-	err = errors.Join(err, file.Chmod(mode), file.Sync())
+	err = errors.Join(err, file.Chmod(mode), finish(file))
 	if err = errors.Join(err, file.Close()); err == nil {
 		err = os.Rename(file.Name(), path)
 	}
 	if err != nil {
 		return fmt.Errorf("writing %q: %w", path, errors.Join(err, os.Remove(file.Name())))
 	}
-	return syncDir(dir)
+	return nil
 }
 
 // syncDir makes the names in a directory outlive a loss of power.

@@ -75,3 +75,13 @@ func sameProgram(pid int) bool {
 	name, _, _ := bytes.Cut(line, []byte{0})
 	return filepath.Base(string(name)) == filepath.Base(own)
 }
+
+// startOf reads the start out of /proc/PID/stat: field 22, counted behind the program's name, which may hold anything.
+// Source: proc_pid_stat(5).
+func startOf(stat string) (string, error) {
+	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
+	if len(fields) < 20 {
+		return "", fmt.Errorf("%q has no start", stat)
+	}
+	return fields[19], nil
+}

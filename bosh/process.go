@@ -139,3 +139,16 @@ func programOf(pid int) string {
 func WritePID(pidfile string, pid int) error {
 	return WriteFile(pidfile, []byte(strconv.Itoa(pid)+"\n"))
 }
+
+// AwaitEnd returns when the process of that number has ended, at once if there is none, or with an error when ctx ends.
+func AwaitEnd(ctx context.Context, pid int) error {
+	p, err := openProcess(pid)
+	if errors.Is(err, os.ErrProcessDone) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	return p.Wait(ctx)
+}

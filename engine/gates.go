@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/docker/docker/api/types/container"
 
@@ -112,4 +114,22 @@ func isUp(p *servicePlan, c *Container) bool {
 		return c.completed()
 	}
 	return c.Phase == container.StateRunning && (c.Health == "" || c.Health == container.Healthy)
+}
+
+// Await waits until the containers that are there are up: each healthy where it has a healthcheck, or completed with 0. It
+// changes nothing. What is not up in time, or ends, is a *StepError with an *UnhealthyError, as with a wait of Apply.
+func (e *Engine) Await(ctx context.Context, want *compose.Project, have *State, timeout time.Duration) error {
+	var g graph
+	for _, c := range have.Containers {
+		s := want.Service(c.Service)
+		if s == nil || c.OneOff {
+			continue
+		}
+		p := &servicePlan{spec: s, oneShot: isOneShot(want, s.Name)}
+		if isUp(p, c) {
+			continue
+		}
+		g.add(awaitContainer{subject: subject{c.ref(), s.Name}, gate: p.gate(), within: timeout, early: !s.NoEarlyProbes}, "to be up")
+	}
+	return e.Apply(ctx, &Plan{Project: want.Name, Steps: g.steps()})
 }

@@ -9,19 +9,22 @@ import (
 	"galley/compose"
 )
 
-// RunOptions say how a project is held as its recipe wants it. Its functions are called from one goroutine, but for Lock.
+// RunOptions say how a project is held as its recipe wants it. Its functions are called from one goroutine, but for Lock and Prepare.
 type RunOptions struct {
 	// Engine says which Engine to talk to. It need not answer yet.
 	Engine Options
 	// Load reads the recipe: at the start, and again after each value from Reload.
 	Load func(ctx context.Context) (*compose.Project, error)
-	// LastGood gives what ran when all was well, for a recipe that can't be read at the start, or does not come up; nil:
+	// LastGood gives what ran when all was well, with its images, for a recipe that can't be read at the start, or does not come up; nil:
 	// there is none.
-	LastGood func() (*compose.Project, error)
+	LastGood func() (*compose.Project, map[string]Pin, error)
 	// Save is given the project once everything of it is up, with what the Engine has then; nil: nobody wants it.
 	Save func(*compose.Project, *State) error
 	// Lock is taken around each change, so that nobody else changes the project meanwhile.
 	Lock func(ctx context.Context, project string) (release func(), err error)
+	// Prepare is called under the lock before a recipe that was loaded is applied, as for importing images; nil: nothing is
+	// to be prepared.
+	Prepare func(ctx context.Context, e *Engine, project *compose.Project) error
 	// Reload wakes the loop to load the recipe again.
 	Reload <-chan struct{}
 	// Turns are requests of others to change the project.
@@ -63,6 +66,8 @@ type Wish struct {
 	Services []string
 	// Reload: the recipe may have changed.
 	Reload bool
+	// GoBack: the last good project is in force until the recipe is loaded again.
+	GoBack bool
 }
 
 // Note is something that happened, beside the steps of a walk.
@@ -141,6 +146,8 @@ type supervisor struct {
 	// not of containers alone. unjudged: what was read has not been compared yet.
 	fresh, look, all, unjudged bool
 	lookAt, resync             time.Time
+	// inFull: what is known of settings is not enough, somebody changed some; wasInFull: what was read last has them all.
+	inFull, wasInFull bool
 
 	verdict   verdict
 	condition condition
@@ -199,35 +206,36 @@ func (s *supervisor) load(ctx context.Context) error {
 	}
 	s.condition.recipe = err
 	if err == nil {
-		s.condition.lastGood = false
-		s.enforce(project)
+		s.condition.lastGood, s.condition.rolledBack = false, nil
+		s.enforce(project, nil)
 		return nil
 	}
 	s.note(Note{Kind: NoteInvalid, Err: err})
 	if s.want != nil {
 		return nil
 	}
-	good, without := s.lastGood()
+	good, pins, without := s.lastGood()
 	if good == nil {
 		return errors.Join(err, without)
 	}
 	s.condition.lastGood = true
-	s.enforce(good)
+	s.enforce(good, pins)
 	return nil
 }
 
 // lastGood gives the last good project, nil where there is none.
-func (s *supervisor) lastGood() (*compose.Project, error) {
+func (s *supervisor) lastGood() (*compose.Project, map[string]Pin, error) {
 	if s.opts.LastGood == nil {
-		return nil, nil
+		return nil, nil, nil
 	}
 	return s.opts.LastGood()
 }
 
-// enforce makes a project the wanted one.
-func (s *supervisor) enforce(project *compose.Project) {
+// enforce makes a project the wanted one; pins, if any, say which images its references mean.
+func (s *supervisor) enforce(project *compose.Project, pins map[string]Pin) {
+	s.book.pins = pins
 	if s.want == nil || !reflect.DeepEqual(project, s.want) {
-		s.condition.saved = false
+		s.condition.saved, s.condition.hopeless = false, false
 		s.condition.loaded = time.Now()
 	}
 	s.want, s.fresh = project, true
@@ -259,6 +267,7 @@ func (s *supervisor) advance(ctx context.Context) {
 		close(s.turn.Granted)
 		s.note(Note{Kind: NoteYielded})
 	}
+	s.rollBack(now)
 	if s.link == nil {
 		s.connect(ctx, now)
 		return
@@ -266,7 +275,7 @@ func (s *supervisor) advance(ctx context.Context) {
 	if s.reading || s.work != nil && !s.work.walking {
 		return
 	}
-	if s.have != nil && !now.Before(s.resync) {
+	if s.have != nil && !s.look && !now.Before(s.resync) {
 		s.readSoon(true, 0)
 	}
 	if s.look && !now.Before(s.lookAt) {
@@ -329,6 +338,35 @@ func (s *supervisor) wait(ctx context.Context) {
 	}
 }
 
+// rollBackAt is when a recipe that was not up once has had its time; zero: never.
+func (s *supervisor) rollBackAt() time.Time {
+	c := &s.condition
+	if s.opts.RollBackAfter <= 0 || c.saved || c.lastGood || c.rolledBack != nil || c.hopeless {
+		return time.Time{}
+	}
+	return c.loaded.Add(s.opts.RollBackAfter)
+}
+
+// rollBack puts the last good project in the place of a recipe that did not come up in time.
+func (s *supervisor) rollBack(now time.Time) {
+	if !due(s.rollBackAt(), now) {
+		return
+	}
+	good, pins, err := s.lastGood()
+	if err != nil || good == nil || reflect.DeepEqual(good, s.want) {
+		s.condition.hopeless = true
+		if err != nil {
+			s.note(Note{Kind: NoteFailed, Err: err})
+		}
+		return
+	}
+	report := s.report(now)
+	s.condition.rolledBack = &Rollback{At: now, Err: errors.Join(report.complaints()...)}
+	s.note(Note{Kind: NoteRolledBack, Err: s.condition.rolledBack.Err})
+	s.interrupt()
+	s.enforce(good, pins)
+}
+
 // turns are requests, as long as nobody has their turn.
 func (s *supervisor) turns() <-chan Turn {
 	if s.turn != nil {
@@ -356,6 +394,13 @@ func (s *supervisor) wished(ctx context.Context, w Wish, more bool) {
 		// As with a reload.
 		_ = s.load(ctx)
 	}
+	if !w.GoBack {
+		return
+	}
+	if good, pins, err := s.lastGood(); err == nil && good != nil {
+		s.condition.rolledBack = &Rollback{At: time.Now(), Err: errors.New("somebody asked for it (galley rollback)")}
+		s.enforce(good, pins)
+	}
 }
 
 // nextMoment is when the clock alone gives something to do.
@@ -366,6 +411,7 @@ func (s *supervisor) nextMoment() time.Time {
 			next = t
 		}
 	}
+	earlier(s.rollBackAt())
 	switch {
 	case s.link == nil && !s.connecting:
 		earlier(s.retry)

@@ -93,7 +93,7 @@ func (l *ledger) lying(want *compose.Project, have *State) map[string]string {
 func (l *ledger) options(v *verdict, want *compose.Project, names []string) DiffOptions {
 	opts := l.opts.Diff
 	opts.Services, opts.NoDeps = names, true
-	opts.leave, opts.keep = v.lying, l.putBack
+	opts.leave, opts.keep, opts.Pins = v.lying, l.putBack, l.pins
 	for name := range v.held {
 		if name == "" || !want.Knows(name) { // an orphan
 			opts.RemoveOrphans = false

@@ -32,6 +32,8 @@ type ledger struct {
 	putBack map[string]map[string]bool
 	// refused is why, by service.
 	refused map[string]error
+	// pins say which images the recipe's references mean; nil: those that the Engine has.
+	pins map[string]Pin
 	// restarts count what came back after its end, by service.
 	restarts map[string]int
 }

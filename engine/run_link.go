@@ -136,7 +136,9 @@ func (s *supervisor) heard(m events.Message) {
 			s.interrupt()
 		}
 	}
-	s.readSoon(m.Type == events.NetworkEventType, settle)
+	updated := m.Action == events.ActionUpdate && s.work == nil
+	s.inFull = s.inFull || updated
+	s.readSoon(updated || m.Type == events.NetworkEventType, settle)
 }
 
 // settle is how long the loop waits for further events before it reads: they come in groups.

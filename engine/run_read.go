@@ -88,7 +88,8 @@ type reading struct {
 	have  *State
 	facts map[string]*Facts
 	err   error
-	all   bool
+	// all: not the containers alone; inFull: with all their settings.
+	all, inFull bool
 }
 
 // readSoon has the containers read after a pause, or, with all, everything. A reading that is waited for is not put off.
@@ -105,14 +106,20 @@ func (s *supervisor) observe(ctx context.Context) {
 	r := &reading{link: s.link, all: s.all || s.have == nil}
 	s.look, s.all, s.reading = false, false, true
 	e, project, before := s.link.engine, s.want.Name, s.have
+	r.inFull = s.inFull || !time.Now().Before(s.resync)
 	facts := maps.Clone(s.facts)
+	s.inFull = false
 	clear(s.dirty)
 	go func() {
-		if r.all {
+		switch {
+		case r.inFull:
+			r.have, r.err = e.StateInFull(ctx, project)
+		case r.all:
 			r.have, r.err = e.State(ctx, project)
-		} else {
+		default:
 			state := *before
 			state.Containers, r.err = e.Containers(ctx, project)
+			carrySettings(before.Containers, state.Containers)
 			r.have = &state
 		}
 		if r.err == nil {
@@ -123,6 +130,17 @@ func (s *supervisor) observe(ctx context.Context) {
 		case <-s.quit:
 		}
 	}()
+}
+
+// carrySettings goes on with what was known of containers: a list doesn't tell it.
+func carrySettings(before, now []*Container) {
+	known := map[string]Settings{}
+	for _, c := range before {
+		known[c.ID] = c.Settings
+	}
+	for _, c := range now {
+		c.Settings = known[c.ID]
+	}
 }
 
 // read takes what was read into account.
@@ -136,7 +154,7 @@ func (s *supervisor) read(r *reading) {
 		s.readSoon(true, maxPause)
 		return
 	}
-	if r.all {
+	if s.wasInFull = r.inFull; r.all || r.inFull {
 		s.resync = time.Now().Add(s.opts.Resync)
 	}
 	s.know(r.have, r.facts)

@@ -108,6 +108,17 @@ func (r *Report) Up() bool {
 	return r.Have != nil && !slices.ContainsFunc(r.Services, func(s ServiceReport) bool { return !s.Phase.Good() })
 }
 
+// complaints are what keeps the project from being up, a service each.
+func (r *Report) complaints() []error {
+	var all []error
+	for _, s := range r.Services {
+		if !s.Phase.Good() {
+			all = append(all, &UnhealthyError{Service: s.Name, State: strings.TrimSuffix("is "+string(s.Phase)+": "+cmp.Or(s.Err, s.Why), ": ")})
+		}
+	}
+	return all
+}
+
 // condition is what the loop knows of the project as a whole.
 type condition struct {
 	engine     error
@@ -121,9 +132,10 @@ type condition struct {
 	err        error
 	failed     time.Time
 	failures   int
-	saved      bool
-	warned     []string
-	since      map[string]phaseSince
+	// saved: the project in force was up once; hopeless: there is nothing to go back to.
+	saved, hopeless bool
+	warned          []string
+	since           map[string]phaseSince
 }
 
 type phaseSince struct {
@@ -348,4 +360,34 @@ func causeOf(err error, service string) error {
 		return step
 	}
 	return nil
+}
+
+// Digest is where an image was pulled from, as name@digest; "" for one that was not pulled.
+func (s *State) Digest(imageID string) string {
+	if s == nil || imageID == "" {
+		return ""
+	}
+	for _, img := range s.Images {
+		if img.ID == imageID && len(img.RepoDigests) > 0 {
+			return img.RepoDigests[0]
+		}
+	}
+	return ""
+}
+
+// Missing are the services with fewer containers than wanted, sorted.
+func (s *State) Missing(want *compose.Project) []string {
+	count := map[string]int{}
+	for _, c := range s.Containers {
+		if !c.OneOff {
+			count[c.Service]++
+		}
+	}
+	var missing []string
+	for _, service := range want.Services {
+		if count[service.Name] < service.Replicas {
+			missing = append(missing, service.Name)
+		}
+	}
+	return missing
 }

@@ -43,10 +43,17 @@ func (s *supervisor) prepare(ctx context.Context) {
 	s.work = w
 	e, facts := s.link.engine, maps.Clone(s.facts)
 	clear(s.dirty)
+	read := e.State
+	if s.wasInFull {
+		read = e.StateInFull
+	}
 	go func() {
 		w.release, w.err = s.opts.Lock(ctx, w.want.Name)
+		if w.err == nil && w.fresh && s.opts.Prepare != nil {
+			w.err = s.opts.Prepare(ctx, e, w.want)
+		}
 		if w.err == nil {
-			w.have, w.err = e.State(ctx, w.want.Name)
+			w.have, w.err = read(ctx, w.want.Name)
 		}
 		if w.err == nil {
 			w.facts, w.err = e.learn(ctx, w.have.Containers, facts)

@@ -111,6 +111,8 @@ func (c *cli) commands() []*cobra.Command {
 		c.upCommand(),
 		c.runCommand(),
 		c.rollbackCommand(),
+		c.waitCommand(),
+		c.statusCommand(),
 		c.psCommand(),
 		c.logsCommand(),
 		c.execCommand(),

@@ -60,6 +60,7 @@ func (i interruption) exitCode() int { return 128 + int(i.signal) }
 // counts: an Engine that went away explains a container that is not healthy.
 func exitCode(ctx context.Context, err error) int {
 	var status statusError
+	var notUp *notUpError
 	var interrupted interruption
 	switch {
 	case err == nil:
@@ -68,6 +69,8 @@ func exitCode(ctx context.Context, err error) int {
 		return interrupted.exitCode()
 	case errors.As(err, &status):
 		return int(status)
+	case errors.As(err, &notUp):
+		return notUp.code
 	case is[*usageError](err):
 		return exitUsage
 	case is[*recipeError](err), is[*compose.InvalidError](err):

@@ -61,6 +61,8 @@ func failures(err error) []failure {
 		return rolledBack(e)
 	case *engine.StepError:
 		return []failure{stepFailure(e)}
+	case *notUpError:
+		return e.failures
 	case statusError, interruption:
 		return nil // the exit code says it all
 	case *skippedError:

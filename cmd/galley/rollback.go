@@ -61,9 +61,9 @@ func (c *cli) rollback(cmd *cobra.Command, f *rollbackFlags) error {
 	if err != nil {
 		return err
 	}
+	guard, locks := c.guard(ctx, "rollback", f.waitLock)
+	defer locks.release()
 	if !c.global.dryRun && !f.list {
-		guard, locks := c.guard(ctx, "rollback", f.waitLock)
-		defer locks.release()
 		if err := guard(name); err != nil {
 			return err
 		}
@@ -79,7 +79,10 @@ func (c *cli) rollback(cmd *cobra.Command, f *rollbackFlags) error {
 	if err != nil {
 		return err
 	}
-	return c.goBack(ctx, name, history, place, timeoutFlag(cmd, f.timeout))
+	if err := c.goBack(ctx, name, history, place, timeoutFlag(cmd, f.timeout)); err != nil {
+		return err
+	}
+	return locks.tell(engine.Wish{GoBack: true})
 }
 
 // target is the place of the state that is asked for.

@@ -21,9 +21,11 @@ import (
 
 // runFlags are the flags of the supervisor.
 type runFlags struct {
-	pidFile, logFile, logFormat                         string
+	pidFile, logFile, logFormat, statusFile, onStop     string
 	ownRestarts, restartExited, noRepair, removeOrphans bool
 	resync                                              time.Duration
+	rollBackAfter                                       time.Duration
+	imports                                             importFlags
 }
 
 // runCommand holds a project as its recipe wants it.
@@ -58,10 +60,15 @@ func (r *runFlags) addTo(f *pflag.FlagSet, c *cli) {
 	f.StringVar(&r.pidFile, "pidfile", "", "write the process's id to `FILE`, at once")
 	f.StringVar(&r.logFile, "log-file", "", "log to `FILE`, opened anew on SIGHUP (default: standard output)")
 	f.Var(newChoice(&r.logFormat, "text", "text", "json"), "log-format", "form of the log: text, json")
+	f.StringVar(&r.statusFile, "status", "", "write the status to `FILE` too; `galley help status` says what is in it")
 	f.BoolVar(&r.ownRestarts, "own-restarts", false, "restart containers by the recipe's policies, in place of the Engine")
 	f.BoolVar(&r.restartExited, "restart-exited", false, "start also what ended by itself and has no restart policy")
 	f.BoolVar(&r.noRepair, "no-repair", false, "report what is not as wanted, and change it only when a recipe is loaded")
 	f.BoolVar(&r.removeOrphans, "remove-orphans", envBool(c.getenv("COMPOSE_REMOVE_ORPHANS")), "remove containers and networks of the project that the recipe does not define (COMPOSE_REMOVE_ORPHANS)")
+	f.DurationVar(&r.rollBackAfter, "rollback-on-failure", 0, "put the last good project in the place of a recipe that is not up after `DURATION`")
+	f.Lookup("rollback-on-failure").NoOptDefVal = "10m"
+	f.Var(newChoice(&r.onStop, "leave", "leave"), "on-stop", "what becomes of the containers at the end: leave")
+	r.imports.addTo(f)
 	f.DurationVar(&r.resync, "resync", 5*time.Minute, "`DURATION` after which everything is read again though nothing was heard")
 }
 
@@ -97,7 +104,11 @@ func (c *cli) hold(ctx context.Context, r *runFlags) error {
 		return err
 	}
 	go turns.serve(ctx)
-	s := &supervision{cli: c, flags: r, log: log}
+	s := &supervision{cli: c, flags: r, log: log, name: name}
+	if err := s.openStatus(); err != nil {
+		return err
+	}
+	defer s.status.withdraw()
 	log.Info("supervising", "project", name, "pid", os.Getpid(), "version", c.version)
 	err = engine.Run(ctx, s.options(s.onHangup(ctx, reopen), turns.requests))
 	if err != nil {
@@ -126,6 +137,19 @@ type supervision struct {
 	cli   *cli
 	flags *runFlags
 	log   *slog.Logger
+	name  string
+	// status is written at each change.
+	status *statusWriter
+}
+
+// openStatus begins to say how the project is. A place where that can't be written is told before anything is touched.
+func (s *supervision) openStatus() error {
+	paths := []string{s.cli.statusPath(s.name)}
+	if s.flags.statusFile != "" {
+		paths = append(paths, s.flags.statusFile)
+	}
+	s.status = newStatusWriter(func(err error) { s.log.Error("the status can't be written", "error", err) }, paths...)
+	return s.status.begin(s.name)
 }
 
 // onHangup opens the log anew and has the recipe loaded again at each SIGHUP. Several at once are one.
@@ -167,6 +191,11 @@ func (s *supervision) options(reload <-chan struct{}, turns <-chan engine.Turn) 
 		NoRepair:      s.flags.noRepair,
 		Step:          j.step,
 		Note:          j.note,
+		Publish:       s.status.publish,
+		Prepare:       s.prepare,
+		LastGood:      s.lastGood,
+		Save:          s.keep,
+		RollBackAfter: s.flags.rollBackAfter,
 	}
 }
 

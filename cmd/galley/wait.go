@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"galley/bosh"
+	"galley/engine"
+)
+
+// waitCommand waits until the project is up.
+func (c *cli) waitCommand() *cobra.Command {
+	var timeout time.Duration
+	var file string
+	cmd := &cobra.Command{
+		Use:   "wait [flags]",
+		Short: "Wait until every service is up",
+		Long: `Wait until every service is up: running, healthy where it has a healthcheck, or
+completed with 0. It waits on what the supervisor says; where there is none, on the
+Engine, with the recipe.
+
+When the time is over, or a service will not come up by itself any more, it says what
+is not up and why, with the last lines that it logged, and ends with exit code 6; with 3
+if the recipe is invalid, though what ran before may be up; with 7 if the Engine can't
+be reached.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if timeout < 0 {
+				return &usageError{err: fmt.Errorf("--timeout %s: must not be negative", timeout)}
+			}
+			return c.wait(cmd.Context(), file, timeout)
+		},
+	}
+	cmd.Flags().DurationVar(&timeout, "timeout", 0, "`DURATION` to wait at most (default: for ever)")
+	cmd.Flags().StringVar(&file, "status", "", "read the supervisor's status from `FILE` (default: that of the recipe's project)")
+	return cmd
+}
+
+func (c *cli) wait(ctx context.Context, file string, timeout time.Duration) error {
+	path, err := c.statusFile(file)
+	if err != nil {
+		return err
+	}
+	s, err := bosh.ReadStatus(path)
+	if file == "" && (err != nil || !s.Alive()) {
+		return c.waitForEngine(ctx, timeout)
+	}
+	return c.waitForStatus(ctx, path, timeout)
+}
+
+// notUpError says that a supervised project is not up.
+type notUpError struct {
+	failures []failure
+	code     int
+}
+
+func (e *notUpError) Error() string { return strings.Join(texts(e.failures), "; ") }
+
+// waitForStatus follows the supervisor's status.
+func (c *cli) waitForStatus(ctx context.Context, path string, timeout time.Duration) error {
+	bounded := ctx
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		bounded, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	var last *bosh.Status
+	err := followStatus(bounded, path, func(s *bosh.Status) bool {
+		if s == nil {
+			return last != nil // it ended
+		}
+		last = s
+		return s.Up || settled(s)
+	})
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil && bounded.Err() == nil:
+		return err
+	case last == nil || !last.Alive():
+		return unsupervised(path)
+	case last.Up && err == nil && len(last.Recipe.Invalid) == 0 && last.Recipe.RolledBack == nil:
+		return nil
+	}
+	return c.explainStatus(ctx, last, timeout, err != nil)
+}
+
+// settled tells whether a project will not come up by itself any more: of what isn't up, some part is at its end, and
+// nothing is being changed.
+func settled(s *bosh.Status) bool {
+	return !s.Busy && !s.Yielded && slices.ContainsFunc(s.Services, func(one bosh.ServiceStatus) bool { return one.Final })
+}
+
+// explainStatus makes an error of a status that is not what was waited for.
+func (c *cli) explainStatus(ctx context.Context, s *bosh.Status, timeout time.Duration, late bool) error {
+	e := &notUpError{code: exitUnhealthy}
+	if len(s.Recipe.Invalid) > 0 {
+		e.code = exitInvalid
+	}
+	for _, text := range troublesOf(s) {
+		e.failures = append(e.failures, failure{text: text})
+	}
+	if s.Engine.Error != "" {
+		e.code = exitUnreachable
+		return e
+	}
+	e.failures = append(e.failures, downReport(s, c.lastLines(ctx, s))...)
+	if late {
+		e.failures = append(e.failures, failure{text: fmt.Sprintf("project %s is not up after %s", s.Project, timeout), note: true})
+	}
+	return e
+}
+
+// lastLines are what the services that are not up logged last; what can't be had is left out.
+func (c *cli) lastLines(ctx context.Context, s *bosh.Status) map[string][]string {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	e, err := engine.Connect(ctx, engine.Options{Host: either(c.global.host, s.Engine.Host), Version: c.version})
+	if err != nil {
+		return nil
+	}
+	defer e.Close()
+	return serviceLines(ctx, e, s, func(one bosh.ServiceStatus) bool { return one.State != "up" && one.State != "completed" })
+}
+
+// lastLineCount is how many last lines tell of a service.
+const lastLineCount = 10
+
+// serviceLines reads the last lines of the services that which chooses.
+func serviceLines(ctx context.Context, e *engine.Engine, s *bosh.Status, which func(bosh.ServiceStatus) bool) map[string][]string {
+	lines := map[string][]string{}
+	for _, one := range s.Services {
+		if !which(one) {
+			continue
+		}
+		var containers []*engine.Container
+		for _, c := range one.Containers {
+			containers = append(containers, &engine.Container{ID: c.ID, Name: c.Name, Service: one.Name})
+		}
+		// What can't be read is left out: this only adds to what is said.
+		_ = e.Logs(ctx, engine.LogOptions{Project: s.Project, Containers: containers, Tail: fmt.Sprint(lastLineCount)}, func(l engine.LogLine) {
+			lines[one.Name] = append(lines[one.Name], l.Text)
+		})
+		if own := lines[one.Name]; len(own) > lastLineCount {
+			lines[one.Name] = own[len(own)-lastLineCount:]
+		}
+	}
+	return lines
+}
+
+// waitForEngine waits without a supervisor: with the recipe's gates, and no step that changes anything.
+func (c *cli) waitForEngine(ctx context.Context, timeout time.Duration) error {
+	s, err := c.survey(ctx, unguarded)
+	if err != nil {
+		return err
+	}
+	defer s.engine.Close()
+	missing := s.state.Missing(s.project)
+	if len(missing) > 0 {
+		var all []error
+		for _, service := range missing {
+			all = append(all, &engine.UnhealthyError{Service: service, State: "has too few containers, and nobody supervises the project"})
+		}
+		return errors.Join(all...)
+	}
+	return s.engine.Await(ctx, s.project, s.state, timeout)
+}
