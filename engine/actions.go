@@ -50,6 +50,8 @@ type createContainer struct {
 	connectAll bool
 	// init is set for a container of pre_start.
 	init *initOf
+	// oneOff marks a container that is no replica.
+	oneOff bool
 }
 
 func (createContainer) Verb() Verb { return VerbCreate }

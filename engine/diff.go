@@ -52,6 +52,8 @@ type DiffOptions struct {
 	leave map[string]string
 	// noRefresh pulls only what is missing. It concerns Converge alone.
 	noRefresh bool
+	// OneOff, if set, limits the plan to what a one-off container needs, and to its creation; Services is not looked at.
+	OneOff *OneOff
 	// Down, if set, takes the project away, whatever is wanted: from labels alone, so it needs no readable recipe.
 	Down *Down
 }
@@ -175,8 +177,9 @@ func (d *differ) warn(format string, args ...any) {
 // networks and dependents hang on it; then the steps are laid down, orphans first: they may hold a port or a name.
 func (d *differ) up() {
 	chosen := d.chosen()
-	d.requireAPI(chosen)
-	d.requireFiles(chosen)
+	using := d.using(chosen)
+	d.requireAPI(using)
+	d.requireFiles(using)
 	for _, s := range chosen {
 		d.services[s.Name] = d.decide(s)
 	}
@@ -184,8 +187,8 @@ func (d *differ) up() {
 		d.planImage(d.services[s.Name])
 	}
 	d.planOrphans()
-	d.planNetworks(chosen)
-	d.planVolumes(chosen)
+	d.planNetworks(using)
+	d.planVolumes(using)
 	for _, s := range chosen {
 		d.planService(d.services[s.Name])
 	}
@@ -204,12 +207,15 @@ func (d *differ) up() {
 	if d.opts.Wait {
 		d.planWait(chosen)
 	}
+	d.planOneOff()
 }
 
 // chosen are the services to plan, each after what it needs.
 func (d *differ) chosen() []*compose.Service {
 	names := d.opts.Services
-	if len(names) == 0 {
+	if d.opts.OneOff != nil {
+		names = d.opts.OneOff.dependencies(d.opts.NoDeps)
+	} else if len(names) == 0 {
 		for _, s := range d.want.Services {
 			names = append(names, s.Name)
 		}

@@ -47,8 +47,8 @@ func (f LogFiles) withDefaults() LogFiles {
 // doubling, also when the Engine goes away and comes back. The error says that the directory can't be used.
 func (e *Engine) WriteLogs(ctx context.Context, project string, files LogFiles) error {
 	files = files.withDefaults()
-	if err := usable(files.Dir); err != nil {
-		return fmt.Errorf("keeping logs in %q: %w", files.Dir, err)
+	if err := files.Usable(); err != nil {
+		return err
 	}
 	w := &logWriter{
 		Engine: e, LogFiles: files, project: project, watch: e.newWatch(project),
@@ -59,16 +59,38 @@ func (e *Engine) WriteLogs(ctx context.Context, project string, files LogFiles) 
 	return nil
 }
 
-// usable makes a directory, and tries whether files can be made in it.
-func usable(dir string) error {
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return err
+// KeepLogs is [Engine.WriteLogs] for an Engine that may not be there yet: it is asked again until it answers.
+func KeepLogs(ctx context.Context, opts Options, project string, files LogFiles) error {
+	for pause := minPause; ; pause = min(2*pause, maxPause) {
+		e, err := Connect(ctx, opts)
+		if err == nil {
+			defer e.Close()
+			return e.WriteLogs(ctx, project, files)
+		}
+		if !is[*UnreachableError](err) {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil
+		}
 	}
-	probe, err := os.CreateTemp(dir, ".probe-*")
+}
+
+// Usable makes the directory, and tries whether files can be made in it.
+func (f LogFiles) Usable() error {
+	err := os.MkdirAll(f.Dir, 0o750)
+	if err == nil {
+		var probe *os.File
+		if probe, err = os.CreateTemp(f.Dir, ".probe-*"); err == nil {
+			err = errors.Join(probe.Close(), os.Remove(probe.Name()))
+		}
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("keeping logs in %q: %w", f.Dir, err)
 	}
-	return errors.Join(probe.Close(), os.Remove(probe.Name()))
+	return nil
 }
 
 // logWriter reads the logs of a project, each in a goroutine of its own, and writes them down.

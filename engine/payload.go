@@ -87,6 +87,9 @@ func (a createContainer) labels(r *run, parents map[string]string) map[string]st
 	if a.imageID != "" {
 		labels[compose.LabelImage] = a.imageID
 	}
+	if a.oneOff {
+		labels[compose.LabelOneOff] = "True"
+	}
 	if a.init != nil {
 		labels[compose.LabelOneOff], labels[labelInit] = "True", strconv.Itoa(a.init.place)
 	}
@@ -154,7 +157,7 @@ func (a createContainer) endpoints() *network.NetworkingConfig {
 	config := &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{}}
 	for _, endpoint := range attach {
 		settings := endpoint.Settings
-		if a.init == nil {
+		if a.init == nil && !a.oneOff {
 			settings = endpointSettings(endpoint, a.project.ContainerName(a.spec, a.number))
 		}
 		config.EndpointsConfig[endpoint.Name] = &settings

@@ -96,10 +96,16 @@ func (c *cli) takeDown(cmd *cobra.Command, t *takingDown, services []string, dow
 
 // apply carries a plan out and shows how that is getting on.
 func (c *cli) apply(ctx context.Context, e *engine.Engine, plan *engine.Plan, title string) error {
+	return c.applyShown(ctx, e, plan, title, func(show func(engine.Event)) func(engine.Event) { return show })
+}
+
+// applyShown is apply that shows only what a filter lets through.
+func (c *cli) applyShown(ctx context.Context, e *engine.Engine, plan *engine.Plan, title string, filter func(show func(engine.Event)) func(engine.Event)) error {
 	for _, warning := range plan.Warnings {
 		c.ui.warn(warning)
 	}
 	show := c.follow(ctx, e, title, len(plan.Steps))
+	e.Notify = filter(show.event)
 	err := e.Apply(ctx, plan)
 	show.close()
 	if err != nil && len(show.skipped) > 0 {

@@ -106,13 +106,18 @@ func (f *consoleFlags) addTo(flags *pflag.FlagSet) {
 	})
 }
 
+// hasTTY tells whether the process gets a terminal: where there is one on this side.
+func (c *cli) hasTTY(f *consoleFlags) bool {
+	return !f.noTTY && isTerminal(c.out) && (c.inputTerminal() != nil || !f.interactive)
+}
+
 // converse lets a process in a container have the console, and returns its exit code as an error.
 func (c *cli) converse(ctx context.Context, f *consoleFlags, talk func(context.Context, engine.Console) (int, error)) error {
 	console := engine.Console{Stdout: c.out, Stderr: c.err, DetachKeys: f.detachKeys}
 	if f.interactive {
 		console.Stdin = c.stdin
 	}
-	console.TTY = !f.noTTY && isTerminal(c.out) && (c.inputTerminal() != nil || !f.interactive)
+	console.TTY = c.hasTTY(f)
 	if f.tty && !f.noTTY && !console.TTY {
 		return &usageError{err: errors.New("the input device is not a terminal"), hint: "-T runs the command without one"}
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 type runFlags struct {
 	pidFile, logFile, logFormat, statusFile, onStop     string
 	ownRestarts, restartExited, noRepair, removeOrphans bool
+	logDir                                              string
 	resync                                              time.Duration
 	rollBackAfter                                       time.Duration
 	imports                                             importFlags
@@ -31,9 +33,11 @@ type runFlags struct {
 // runCommand holds a project as its recipe wants it.
 func (c *cli) runCommand() *cobra.Command {
 	var r runFlags
+	var o oneOffFlags
+	var oneOff []string
 	cmd := &cobra.Command{
-		Use:   "run [flags]",
-		Short: "Supervise the project: bring it up, and keep it as the recipe wants it",
+		Use:   "run [flags] [SERVICE [COMMAND...]]",
+		Short: "Supervise the project, or run a command once in a service's container",
 		Long: `Bring the project up, and keep it as the recipe wants it until SIGTERM or SIGINT,
 which leave the containers as they are. What died, was removed, renamed, detached or
 changed by hand is put right, in the order of the recipe, with a growing pause between
@@ -48,10 +52,25 @@ Restarts are the Engine's, by the recipe's policies, and run sees to what the En
 does not restart. With --own-restarts the Engine restarts nothing, and run applies the
 policies itself: then nothing starts after a reboot before what it depends on. What
 has no restart policy and ended by itself is left and reported; --restart-exited
-starts it again. A one-shot that completed is never run again.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.hold(cmd.Context(), &r) },
+starts it again. A one-shot that completed is never run again. With --log-dir the logs
+of the containers are kept as files, DIR/SERVICE-NUMBER.log, without a gap.
+
+With a SERVICE, run is docker compose's: it brings up what the service needs, runs one
+more container of it, with the COMMAND in place of the service's own, and returns its
+exit code. Such a container is no replica; its ports are not published unless asked for.`,
+		ValidArgsFunction: c.completeServices,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkRunFlags(cmd, oneOff, len(args) > 0); err != nil {
+				return err
+			}
+			if len(args) > 0 {
+				return c.runOnce(cmd.Context(), &o, r.removeOrphans, args[0], args[1:])
+			}
+			return c.hold(cmd.Context(), &r)
+		},
 	}
+	cmd.Flags().SetInterspersed(false) // behind the service all belongs to the command
+	oneOff = o.addTo(cmd.Flags())
 	r.addTo(cmd.Flags(), c)
 	return cmd
 }
@@ -69,6 +88,7 @@ func (r *runFlags) addTo(f *pflag.FlagSet, c *cli) {
 	f.Lookup("rollback-on-failure").NoOptDefVal = "10m"
 	f.Var(newChoice(&r.onStop, "leave", "leave"), "on-stop", "what becomes of the containers at the end: leave")
 	r.imports.addTo(f)
+	f.StringVar(&r.logDir, "log-dir", "", "keep the containers' logs in `DIR`, a file for each, put aside by size and age")
 	f.DurationVar(&r.resync, "resync", 5*time.Minute, "`DURATION` after which everything is read again though nothing was heard")
 }
 
@@ -109,6 +129,11 @@ func (c *cli) hold(ctx context.Context, r *runFlags) error {
 		return err
 	}
 	defer s.status.withdraw()
+	keeping, err := s.keepLogs(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer func() { stop(); keeping.Wait() }()
 	log.Info("supervising", "project", name, "pid", os.Getpid(), "version", c.version)
 	err = engine.Run(ctx, s.options(s.onHangup(ctx, reopen), turns.requests))
 	if err != nil {
@@ -116,6 +141,25 @@ func (c *cli) hold(ctx context.Context, r *runFlags) error {
 	}
 	log.Info("ending; the containers are left as they are")
 	return err
+}
+
+// keepLogs has the containers' logs kept as files, where that is asked for, until ctx ends. An Engine that is not there yet
+// is waited for.
+func (s *supervision) keepLogs(ctx context.Context, project string) (*sync.WaitGroup, error) {
+	var keeping sync.WaitGroup
+	if s.flags.logDir == "" {
+		return &keeping, nil
+	}
+	files := engine.LogFiles{Dir: s.flags.logDir, Trouble: func(err error) { s.log.Error("a container's log is not kept", "error", err) }}
+	if err := files.Usable(); err != nil {
+		return nil, err
+	}
+	keeping.Go(func() {
+		if err := engine.KeepLogs(ctx, s.cli.engineOptions(), project, files); err != nil {
+			files.Trouble(err)
+		}
+	})
+	return &keeping, nil
 }
 
 // openJournal opens the log; reopen opens its file anew.

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -137,5 +139,34 @@ func TestLogsFollowAReplacement(t *testing.T) {
 	context.AfterFunc(ctx, func() { p.Process.Kill() })
 	if got := code(p.Wait()); got != 130 || p.stderr.Len() > 0 {
 		t.Errorf("interrupted: exit code %d, printed %q", got, &p.stderr)
+	}
+}
+
+func TestTheSupervisorKeepsLogs(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t)
+	const recipe = "name: keeps\nservices:\n  web:\n    image: busybox\n    init: true\n    command: sh -c 'echo written; sleep infinity'\n"
+	p := begin(t, e, recipe, "run", "--log-dir", "logs")
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(p.Dir, "logs", "web-1.log")
+	deadline := time.After(time.Minute)
+	for look := time.NewTicker(10 * time.Millisecond); ; {
+		text, err := os.ReadFile(path)
+		if err == nil && strings.HasSuffix(string(text), "Z written\n") {
+			break
+		}
+		select {
+		case <-look.C:
+		case <-deadline:
+			t.Fatalf("the log is not kept: %q, %v", text, err)
+		}
+	}
+	p.Process.Signal(syscall.SIGTERM)
+	p.Wait()
+	bad := begin(t, e, recipe, "run", "--log-dir", "compose.yml")
+	if got := code(bad.Run()); got != exitFailed || !strings.Contains(bad.stderr.String(), `keeping logs in "compose.yml": `) {
+		t.Errorf("a file as directory: exit code %d, printed %q", got, &bad.stderr)
 	}
 }

@@ -243,7 +243,8 @@ func (e *Engine) attachContainer(r *request) error {
 	if r.flag("stdin") && c.config.OpenStdin {
 		e.task(func() { e.feed(c, p, in) })
 	}
-	return e.follow(r, conn, c, q, next, exits)
+	// The request's own context ends with the caller's input.
+	return e.follow(e.background, conn, c, q, next, exits)
 }
 
 // feed passes an attached caller's input on to the process, the next one if none runs yet.

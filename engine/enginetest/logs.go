@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"io"
 	"net/http"
@@ -181,7 +182,7 @@ func (e *Engine) containerLogs(r *request) error {
 	if err := q.write(out, q.choose(lines, true)); err != nil || !r.flag("follow") || !running {
 		return gone(err)
 	}
-	return e.follow(r, out, c, q, next, exits)
+	return e.follow(r.Context(), out, c, q, next, exits)
 }
 
 // streamType is the content type of a container's output.
@@ -192,8 +193,8 @@ func (r *request) streamType(raw bool) string {
 	return "application/vnd.docker.multiplexed-stream"
 }
 
-// follow writes new lines until the process ends, as a follower does whether or not it is started again.
-func (e *Engine) follow(r *request, out io.Writer, c *ctr, q logQuery, next, exits int) error {
+// follow writes new lines until the process ends, as a follower does whether or not it is started again, or ctx does.
+func (e *Engine) follow(ctx context.Context, out io.Writer, c *ctr, q logQuery, next, exits int) error {
 	var over <-chan time.Time
 	if !q.until.IsZero() {
 		timer := time.NewTimer(time.Until(q.until))
@@ -215,7 +216,7 @@ func (e *Engine) follow(r *request, out io.Writer, c *ctr, q logQuery, next, exi
 		case <-changed:
 		case <-over:
 			return nil
-		case <-r.Context().Done():
+		case <-ctx.Done():
 			return nil
 		}
 	}
