@@ -163,6 +163,7 @@ func (r *recipe) project(ctx context.Context) (*Project, []Diagnostic, error) {
 // finish checks a loaded recipe and lowers it.
 func (r *recipe) finish(l *loaded) *Project {
 	found := append(unsupported(l.model, l.project.DisabledServices), r.check(l.project)...)
+	found = append(found, checkExtensions(l.model)...)
 	if r.lints {
 		found = append(found, r.lint(l.project)...)
 	}

@@ -2,21 +2,42 @@ package compose
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/consts"
+	"github.com/compose-spec/compose-go/v2/types"
 )
 
 // extension is the attribute of a service for what the compose-spec has no word for (compose-spec, Extensions).
 const extension = "x-galley"
 
-// extensionKeys are the keys of x-galley, each with what takes its value; want says what that must be, where it isn't.
-func extensionKeys() map[string]func(out *Service, value any) (want string) {
-	return map[string]func(*Service, any) string{
-		// early_probes (true or false, default true): run the healthcheck's test also before its first interval is over,
-		// to find out sooner that a container is ready. false leaves it to the Engine alone, for tests that are costly.
-		"early_probes": extensionFlag(func(out *Service, on bool) { out.NoEarlyProbes = !on }),
-		// on_secret_change (a signal): rewrite a config or secret in place when its content changes, and send that signal,
-		// for processes that can read it again. Without it the container is replaced.
-		"on_secret_change": extensionSignal(func(out *Service, signal string) { out.OnSecretChange = signal }),
+// ExtensionKey is a key of x-galley on a service.
+type ExtensionKey struct {
+	Name string
+	// Value says what it takes, Default what counts without it.
+	Value, Default string
+	// Doc says in sentences what it does.
+	Doc string
+	// take hands the value on; want says what that must be, where it isn't.
+	take func(out *Service, value any) (want string)
+}
+
+// ExtensionKeys are the keys of x-galley, sorted by name: `galley help extensions` prints them.
+func ExtensionKeys() []ExtensionKey {
+	return []ExtensionKey{
+		{
+			Name: "early_probes", Value: "true or false", Default: "true",
+			Doc: "Run the healthcheck's test also before its first interval is over, to find out sooner that a container is ready. " +
+				"false leaves it to the Engine alone, for tests that are costly.",
+			take: extensionFlag(func(out *Service, on bool) { out.NoEarlyProbes = !on }),
+		},
+		{
+			Name: "on_secret_change", Value: "a signal, as SIGHUP", Default: "the container is replaced",
+			Doc:  "Rewrite a config or secret in place when its content changes, and send that signal, for processes that can read it again.",
+			take: extensionSignal(func(out *Service, signal string) { out.OnSecretChange = signal }),
+		},
 	}
 }
 
@@ -59,20 +80,70 @@ func (s *serviceLowering) extension() {
 		s.refuse(extension, "wrong-type", "", "%q must be a mapping", extension)
 		return
 	}
-	keys := extensionKeys()
-	for _, key := range sortedKeys(entries) {
-		attribute := extension + "." + key
-		take, known := keys[key]
+	keys := map[string]ExtensionKey{}
+	for _, k := range ExtensionKeys() {
+		keys[k.Name] = k
+	}
+	for _, name := range sortedKeys(entries) {
+		attribute := extension + "." + name
+		key, known := keys[name]
 		if !known {
-			hint := didYouMean(key, sortedKeys(keys))
-			if hint == "" {
-				hint = fmt.Sprintf("%s has %s", extension, alternatives(sortedKeys(keys)))
-			}
-			s.refuse(attribute, "unknown-key", hint, "unknown key %q", key)
+			hint := orElse(didYouMean(name, sortedKeys(keys)), fmt.Sprintf("%s has %s", extension, alternatives(sortedKeys(keys))))
+			s.refuse(attribute, "unknown-key", hint, "unknown key %q", name)
 			continue
 		}
-		if want := take(s.out, entries[key]); want != "" {
-			s.refuse(attribute, "wrong-type", "", "%q must be %s", key, want)
+		if want := key.take(s.out, entries[name]); want != "" {
+			s.refuse(attribute, "wrong-type", "", "%q must be %s", name, want)
 		}
 	}
+}
+
+// checkExtensions finds x-galley where it means nothing, and extensions of a service whose name is nearly that.
+func checkExtensions(model map[string]any) []Diagnostic {
+	var found []Diagnostic
+	misplaced := func(path string, entries map[string]any) {
+		if _, there := extensionsOf(entries)[extension]; there {
+			found = append(found, Diagnostic{
+				Severity: Error, Code: "unknown-key", Path: join(path, extension),
+				Message: fmt.Sprintf("%q means nothing here", extension), Hint: "it belongs into a service",
+			})
+		}
+	}
+	misplaced("", model)
+	for _, kind := range sections() {
+		entries, _ := model[kind].(map[string]any)
+		for _, name := range sortedKeys(entries) {
+			attributes, _ := entries[name].(map[string]any)
+			if kind != "services" {
+				misplaced(join(kind, name), attributes)
+				continue
+			}
+			for _, key := range sortedKeys(extensionsOf(attributes)) {
+				if key != extension && didYouMean(key, []string{extension}) != "" {
+					found = append(found, Diagnostic{
+						Severity: Warning, Code: codeIgnored, Path: join(join(kind, name), key),
+						Message: fmt.Sprintf("%s is an extension that nobody reads", key), Hint: didYouMean(key, []string{extension}),
+					})
+				}
+			}
+		}
+	}
+	return found
+}
+
+// extensionsOf are the keys that start with x-, which the loader puts apart.
+func extensionsOf(attributes map[string]any) map[string]any {
+	all := map[string]any{}
+	for key, value := range attributes {
+		if strings.HasPrefix(key, "x-") {
+			all[key] = value
+		}
+	}
+	switch apart := attributes[consts.Extensions].(type) {
+	case map[string]any:
+		maps.Copy(all, apart)
+	case types.Extensions:
+		maps.Copy(all, apart)
+	}
+	return all
 }

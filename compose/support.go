@@ -32,9 +32,15 @@ type support struct {
 	standing   standing
 	under      string
 	attributes string // separated by blanks
-	why        string // follows "is ignored:" or "is not supported:"
+	why        string // follows "is ignored:" or "is not supported:"; of a judged one, says what it depends on
 	hint       string
 }
+
+// What becomes of the configs and secrets that only a cluster has.
+const (
+	onlyClusters = "refused where a service uses it: only a cluster has such ones"
+	useFile      = "use file, environment or content"
+)
 
 // supportTable says of every attribute of the compose-spec what becomes of it. A test holds it against the schema.
 func supportTable() []support {
@@ -50,11 +56,11 @@ func supportTable() []support {
 		{handled, "", "configs configs.* secrets secrets.*", "", ""},
 		{handled, "configs.*", "name file environment content", "", ""},
 		{handled, "secrets.*", "name file environment", "", ""},
-		{judged, "configs.*", "external template_driver", "", ""},
-		{judged, "secrets.*", "external driver driver_opts template_driver", "", ""},
+		{judged, "configs.*", "external template_driver", onlyClusters, useFile},
+		{judged, "secrets.*", "external driver driver_opts template_driver", onlyClusters, useFile},
 		{ignored, "configs.*", "labels", "there is nothing to put them on", "use labels for the containers"},
 		{ignored, "secrets.*", "labels", "there is nothing to put them on", "use labels for the containers"},
-		{judged, "", "models", "", ""},
+		{judged, "", "models", "refused where a service uses it: galley runs containers only", "run the model's server as a service"},
 		{pending, "", "jobs", "", "make it a service without restart, and start that from a timer of the machine"},
 	})
 }
@@ -78,7 +84,7 @@ func serviceSupport() []support {
 		{handled, s, "pre_stop pre_stop.[].command pre_stop.[].user pre_stop.[].privileged pre_stop.[].working_dir " +
 			"pre_stop.[].environment pre_stop.[].environment.*", "", ""},
 		// other people's work
-		{judged, s, "build", "", ""}, // beside an image it is ignored, alone it is an error
+		{judged, s, "build", "ignored beside an image, refused without one: galley runs images and never builds", "build and tag the image elsewhere"},
 		{ignored, s, "develop", "galley runs recipes and doesn't watch source files", ""},
 		{refused, s, "provider", "galley runs containers only", "run what the provider stands for beside the recipe"},
 	}

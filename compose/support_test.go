@@ -46,24 +46,16 @@ func TestTheSupportTableHasNoDeadRows(t *testing.T) {
 // TestIgnoredAndRefusedSayWhy: people must know what becomes of what they wrote.
 func TestIgnoredAndRefusedSayWhy(t *testing.T) {
 	for _, row := range supportTable() {
-		if (row.standing == ignored || row.standing == refused) != (row.why != "") {
-			t.Errorf("%s %q: a reason is for what is ignored or refused, and only for that", row.under, row.attributes)
+		if needs := row.standing == ignored || row.standing == refused || row.standing == judged; needs != (row.why != "") {
+			t.Errorf("%s %q: a reason is for what is ignored, refused or judged, and only for that", row.under, row.attributes)
 		}
 	}
 }
 
-// standingOf is the row that decides about a path, as [supportVisit] finds it.
-func standingOf(n *supportNode, path string) *support {
-	for part := range strings.SplitSeq(path, ".") {
-		n = n.children[part]
-		if n == nil {
-			return nil
-		}
-		if n.row != nil && n.row.standing != handled {
-			return n.row
-		}
-	}
-	return n.row
+// standingOf is the row that decides about a path.
+func standingOf(root *supportNode, path string) *support {
+	row, _ := standingAt(root, path)
+	return row
 }
 
 func TestAnUnknownAttributeIsNotSupportedYet(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 type checkFlags struct {
 	format, explain string
 	quiet, strict   bool
-	print           bool
+	print, support  bool
 	engineAPI       string
 	airGapped       bool
 	tarballs        importFlags
@@ -56,6 +56,9 @@ With --format json one object is printed; its fields are stable:
 --format github prints annotations for a workflow of GitHub Actions, --format sarif a
 log in the format SARIF 2.1.0, which code hosts and editors read.`,
 		RunE: func(cmd *cobra.Command, files []string) error {
+			if flags.support {
+				return c.printSupport(flags.format)
+			}
 			if flags.explain != "" {
 				return c.explain(flags.explain)
 			}
@@ -70,6 +73,7 @@ log in the format SARIF 2.1.0, which code hosts and editors read.`,
 	f.BoolVarP(&flags.quiet, "quiet", "q", false, "print nothing but findings")
 	f.BoolVar(&flags.strict, "strict", false, "take warnings for errors")
 	f.BoolVar(&flags.print, "print", false, "print the recipe in its canonical form, as config does; findings go to standard error")
+	f.BoolVar(&flags.support, "support", false, "print what becomes of each attribute of the compose-spec")
 	f.StringVar(&flags.explain, "explain", "", "say what the `CODE` of a finding means")
 	f.BoolVar(&flags.airGapped, "air-gapped", false, "require every image to be in tarballs")
 	f.StringArrayVar(&flags.tarballs.globs, "import", nil, "`GLOB` of the tarballs, or of lists of them, for --air-gapped; repeatable")

@@ -135,6 +135,7 @@ func (c *cli) commands() []*cobra.Command {
 		exitCodesHelp(),
 		environmentHelp(),
 		codesHelp(),
+		extensionsHelp(),
 	}
 }
 

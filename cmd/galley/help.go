@@ -83,6 +83,32 @@ func writeCodes(w io.Writer) {
 	}
 }
 
+// extensionsHelp is the help topic on x-galley.
+func extensionsHelp() *cobra.Command {
+	topic := &cobra.Command{Use: "extensions", Short: "What x-galley says in a recipe"}
+	topic.SetHelpFunc(func(cmd *cobra.Command, _ []string) { writeExtensions(cmd.OutOrStdout()) })
+	return topic
+}
+
+func writeExtensions(w io.Writer) {
+	fmt.Fprint(w, `A service may say what the compose-spec has no word for:
+
+  services:
+    web:
+      image: app:1
+      x-galley:
+        early_probes: false
+
+Other tools pass it over. What galley doesn't know there is an error.
+`)
+	for _, key := range compose.ExtensionKeys() {
+		fmt.Fprintf(w, "\n  %s: %s (default: %s)\n", key.Name, key.Value, key.Default)
+		for _, line := range wrap(key.Doc, 84) {
+			fmt.Fprintln(w, "      "+line)
+		}
+	}
+}
+
 // wrap breaks a text into lines of at most so many letters, where its words allow that.
 func wrap(text string, width int) []string {
 	var lines []string
