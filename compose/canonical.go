@@ -109,6 +109,21 @@ func (r *recipe) canonical(ctx context.Context, opt CanonicalOptions) (c *Canoni
 	return c, nil
 }
 
+// PinImages adds to each image the digest that lookUp gives for it, several at a time.
+func (c *Canonical) PinImages(lookUp func(ref string) (string, error)) error {
+	if c.project == nil {
+		return nil
+	}
+	pinned, err := c.project.WithImagesResolved(func(named reference.Named) (digest.Digest, error) {
+		found, err := lookUp(reference.FamiliarString(named))
+		return digest.Digest(found), err
+	})
+	if err == nil {
+		c.project = pinned
+	}
+	return err
+}
+
 // Text writes the recipe in a format, "yaml" or "json", each "$" doubled so that it is a recipe again. The variables of a
 // recipe without interpolation stay what they are.
 func (c *Canonical) Text(format string) (text []byte, err error) {

@@ -79,6 +79,7 @@ type recipe struct {
 	lints     bool
 	engineAPI string
 	key       func() ([]byte, error)
+	unlocked  bool
 
 	variables variables
 	index     *index             // see locate
@@ -173,7 +174,8 @@ func (r *recipe) finish(l *loaded) *Project {
 	if r.offline != nil { // who knows the images needs no warning that they may lack a healthcheck
 		lowered = slices.DeleteFunc(lowered, func(d Diagnostic) bool { return d.Code == codeNoTest })
 	}
-	found = withoutInherited(slices.Concat(found, lowered, tooNew(project, r.engineAPI)))
+	pinned := r.pin(project, l.project.DisabledServices)
+	found = withoutInherited(slices.Concat(found, lowered, pinned, tooNew(project, r.engineAPI)))
 	r.report(found)
 	if l.inconsistent != nil && len(r.pruned) == 0 && invalid(found) == nil && r.locate() {
 		r.add(r.unresolved(r.translate(l.inconsistent)))

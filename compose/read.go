@@ -50,6 +50,7 @@ func newRecipe(src Source, p *place, files []*file) *recipe {
 		dir: p.dir, env: p.env, files: files, separator: "-",
 		profiles: profiles(src, p.env), services: src.Services, lints: src.Lint, engineAPI: src.EngineAPI,
 		key:       src.Key,
+		unlocked:  src.Unlocked,
 		variables: variables{unset: map[string][]string{}}, offline: src.Offline,
 	}
 	if src.Compatibility {

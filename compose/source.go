@@ -34,6 +34,8 @@ type Source struct {
 	// Key gives what the contents of configs and secrets are digested with: a digest lands in a label, where nobody must be
 	// able to try guesses at a secret. It is called only where there are any. nil: no key, and digests that hold no secret.
 	Key func() ([]byte, error)
+	// Unlocked leaves the lock beside the recipe alone: see [LockPath].
+	Unlocked bool
 	// Compatibility joins container names with underscores, as docker-compose 1 did.
 	Compatibility bool
 	// Lint also finds what the recipe runs in spite of, as images without a tag: see [Code.Lint].

@@ -196,8 +196,11 @@ func (d *differ) outdated(s *compose.Service, c *Container) string {
 	if d.absent[s.Config.Image] {
 		return fmt.Sprintf("image %s is to be pulled again", s.Config.Image)
 	}
-	if img := d.have.image(s.Config.Image); img != nil && c.ImageID != "" && img.ID != c.ImageID {
+	switch img := d.have.image(s.Config.Image); {
+	case img != nil && c.ImageID != "" && img.ID != c.ImageID:
 		return fmt.Sprintf("image %s was updated", s.Config.Image)
+	case img == nil && byDigest(s.Config.Image) && c.Summary.Image != s.Config.Image:
+		return fmt.Sprintf("image %s is another one", s.Config.Image)
 	}
 	return cmp.Or(d.strayed(s, c), d.misplaced(s, c), d.mustMove(s, c))
 }

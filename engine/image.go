@@ -64,6 +64,12 @@ func repository(ref string) string {
 	return reference.FamiliarName(named)
 }
 
+// byDigest tells whether a reference names an image by its digest: what that is never changes.
+func byDigest(ref string) bool {
+	_, digest := canonical(ref)
+	return digest != ""
+}
+
 // planImage has missing images pulled, each once for all services that create containers from it.
 func (d *differ) planImage(p *servicePlan) {
 	if p.creates() {
@@ -98,9 +104,7 @@ func (d *differ) pullPolicy(s *compose.Service) compose.PullPolicy {
 
 // Refresh plans the pulls that the policies ask for although the image is there: always, or older than its age, which can
 // wait where the registry can't be reached. It is no part of Diff: what a pull will bring can't be compared beforehand.
-// After it, the state must be read again.
-// Refresh plans the pulls that the policies ask for although the image is there: always, or older than its age. It is no
-// part of Diff: what a pull will bring can't be compared beforehand. Pinned images are as fresh as they shall be. After it, the state must be read again.
+// Pinned images, and those by digest, are as fresh as they shall be. After it, the state must be read again.
 func (e *Engine) Refresh(ctx context.Context, want *compose.Project, have *State, opts DiffOptions) (*Plan, error) {
 	d := newDiffer(want, have, opts)
 	if opts.Pins != nil {
@@ -108,7 +112,7 @@ func (e *Engine) Refresh(ctx context.Context, want *compose.Project, have *State
 	}
 	for _, s := range d.chosen() {
 		ref := s.Config.Image
-		if d.images[ref] != nil || have.image(ref) == nil {
+		if d.images[ref] != nil || have.image(ref) == nil || byDigest(ref) {
 			continue
 		}
 		why, optional := "", false
@@ -164,7 +168,7 @@ func Pulls(want *compose.Project, have *State, opts PullOptions) *Plan {
 
 func (d *differ) pullAsked(s *compose.Service, ref, platform string, policy compose.PullPolicy) {
 	there := d.have.image(ref) != nil
-	if ref == "" || d.images[ref] != nil || there && policy == compose.PullMissing {
+	if ref == "" || d.images[ref] != nil || there && (policy == compose.PullMissing || byDigest(ref)) {
 		return
 	}
 	why := "missing"

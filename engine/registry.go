@@ -2,10 +2,14 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
+	"sync"
 
 	"github.com/docker/docker/api/types/registry"
 	"github.com/docker/docker/client"
+	"golang.org/x/sync/errgroup"
 )
 
 // RegistryError says that a registry did not give what was asked for, or could not be asked.
@@ -54,4 +58,66 @@ func (e *Engine) Login(ctx context.Context, host string, auth registry.AuthConfi
 		auth.IdentityToken, auth.Password = answer.IdentityToken, ""
 	}
 	return auth, nil
+}
+
+// Digests says by which digest ("sha256:…") a registry has each image: from what the Engine has of it, or, where it has
+// none or have is nil, from the registry itself, several at a time. The error joins a *RegistryError for each that can't
+// be told.
+func (e *Engine) Digests(ctx context.Context, have *State, refs []string) (map[string]string, error) {
+	digests := map[string]string{}
+	var mu sync.Mutex
+	var errs []error
+	var asking errgroup.Group
+	asking.SetLimit(e.opts.Parallel)
+	for _, ref := range refs {
+		if known := have.localDigest(ref); known != "" {
+			mu.Lock()
+			digests[ref] = known
+			mu.Unlock()
+			continue
+		}
+		asking.Go(func() error {
+			digest, err := e.askDigest(ctx, ref)
+			mu.Lock()
+			defer mu.Unlock()
+			digests[ref] = digest
+			errs = append(errs, err)
+			return nil
+		})
+	}
+	_ = asking.Wait() // the errors are gathered
+	return digests, errors.Join(errs...)
+}
+
+// localDigest is the digest that the Engine keeps of an image that it pulled, "" if it has none.
+func (s *State) localDigest(ref string) string {
+	if s == nil {
+		return ""
+	}
+	img := s.image(ref)
+	if img == nil {
+		return ""
+	}
+	_, digest, _ := strings.Cut(s.digestOf(ref, img.ID), "@")
+	return digest
+}
+
+// askDigest has the Engine ask the registry.
+func (e *Engine) askDigest(ctx context.Context, ref string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.opts.FinishWithin)
+	defer cancel()
+	host := registryOf(ref)
+	auth, err := e.credentials(ctx, host)
+	if err != nil {
+		return "", err
+	}
+	found, err := e.api.DistributionInspect(ctx, ref, encode(auth))
+	switch {
+	case err == nil:
+		return found.Descriptor.Digest.String(), nil
+	case client.IsErrConnectionFailed(err):
+		return "", e.unreachable(ctx, err)
+	}
+	failed := explainPull(ref, host, auth, err)
+	return "", &RegistryError{Doing: fmt.Sprintf("asking for the digest of %q", ref), Reason: failed.Reason, Err: failed.Err, Hint: failed.Hint}
 }

@@ -125,13 +125,18 @@ func (r *registries) pull(t *testing.T, ref string) error {
 			t.Errorf("a secret is told: %+v", event)
 		}
 	}
-	s := &compose.Service{Name: "app"}
-	s.Config.Image = ref
-	err = e.Apply(t.Context(), engine.Pulls(&compose.Project{Name: "p", Services: []*compose.Service{s}}, &engine.State{}, engine.PullOptions{}))
+	err = e.Apply(t.Context(), pullOf(ref))
 	if err == nil {
 		r.forget(t, ref)
 	}
 	return err
+}
+
+// pullOf is the plan that pulls one image.
+func pullOf(ref string) *engine.Plan {
+	s := &compose.Service{Name: "app"}
+	s.Config.Image = ref
+	return engine.Pulls(&compose.Project{Name: "p", Services: []*compose.Service{s}}, &engine.State{}, engine.PullOptions{})
 }
 
 // expect pulls app:1 from a registry and holds why that fails; "" is that it doesn't.
@@ -179,6 +184,7 @@ func TestRealRegistries(t *testing.T) {
 		r.expect(t, r.users, "", "")
 		r.expect(t, r.tls, "", "")
 	})
+	t.Run("digests", func(t *testing.T) { r.testDigests(t, r.users+"/app:1") })
 	t.Run("a client's certificate", func(t *testing.T) {
 		known := trusted(r.mutual)
 		known.ClientCert, known.ClientKey = r.ca.certText, r.ca.keyText
@@ -214,6 +220,32 @@ func TestRealRegistries(t *testing.T) {
 func is(err error, reason engine.PullReason) bool {
 	var failed *engine.ImageError
 	return errors.As(err, &failed) && failed.Reason == reason
+}
+
+// testDigests holds that the digest is the same from the registry and, once pulled, from the Engine, and that it names the
+// image.
+func (r *registries) testDigests(t *testing.T, ref string) {
+	e, err := engine.Connect(t.Context(), engine.Options{Host: r.daemon.Host(), Credentials: credentials.File{Path: r.files.AuthFile}.Get})
+	must(t, err)
+	defer e.Close()
+	remote, err := e.Digests(t.Context(), nil, []string{ref})
+	must(t, err)
+	must(t, e.Apply(t.Context(), pullOf(ref)))
+	have, err := e.State(t.Context(), "p")
+	must(t, err)
+	local, err := e.Digests(t.Context(), have, []string{ref})
+	must(t, err)
+	if local[ref] == "" || local[ref] != remote[ref] {
+		t.Errorf("the registry says %q, the engine %q", remote[ref], local[ref])
+	}
+	r.forget(t, ref)
+	must(t, e.Apply(t.Context(), pullOf(ref+"@"+local[ref])))
+	r.forget(t, ref+"@"+local[ref])
+	_, err = e.Digests(t.Context(), nil, []string{ref + "nosuch"})
+	var failed *engine.RegistryError
+	if !errors.As(err, &failed) || failed.Reason != engine.PullUnknown {
+		t.Errorf("got error %v, want that it is unknown", err)
+	}
 }
 
 func (r *registries) testLogin(t *testing.T, known bosh.Registry) {

@@ -121,6 +121,7 @@ func (c *cli) commands() []*cobra.Command {
 		c.startCommand(),
 		c.restartCommand(),
 		c.pullCommand(),
+		c.lockCommand(),
 		c.loginCommand(),
 		c.logoutCommand(),
 		c.daemonConfigCommand(),

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 //
 //	engine                  any Engine; busybox:latest is there
 //	engine memory [FAULT]   the one in memory alone: api=1.30 speaks that version, hang never answers, registry has images
-//	                        to pull: reg.example:5000/open:1, and private:1 for robot with the password s3cr3t
+//	                        to pull: reg.example:5000/open:1 and other:1, and private:1 for robot with the password s3cr3t
 //
 // Others need none. A script's project has the script's name, with "-" for "_".
 func TestScripts(t *testing.T) {
@@ -141,6 +141,7 @@ func inMemory(ts *testscript.TestScript, args []string) string {
 	if registry {
 		e.AddRemote(enginetest.Image{Ref: "reg.example:5000/open:1"}, nil)
 		e.AddRemote(enginetest.Image{Ref: "reg.example:5000/private:1"}, nil)
+		e.AddRemote(enginetest.Image{Ref: "reg.example:5000/other:1"}, nil)
 		e.Protect("reg.example:5000/private:1", "robot:s3cr3t")
 	}
 	if hang {
