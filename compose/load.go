@@ -177,6 +177,7 @@ func (r *recipe) finish(l *loaded) *Project {
 	pinned := r.pin(project, l.project.DisabledServices)
 	found = withoutInherited(slices.Concat(found, lowered, pinned, tooNew(project, r.engineAPI)))
 	r.report(found)
+	r.placeRequirements(project)
 	if l.inconsistent != nil && len(r.pruned) == 0 && invalid(found) == nil && r.locate() {
 		r.add(r.unresolved(r.translate(l.inconsistent)))
 	}
@@ -403,6 +404,19 @@ func (r *recipe) report(diagnostics []Diagnostic) {
 		found = append(found, f)
 	}
 	r.add(r.unresolved(found))
+}
+
+// placeRequirements finds where the attributes stand that an Engine may be too old for.
+func (r *recipe) placeRequirements(p *Project) {
+	for _, s := range p.Services {
+		for i := range s.Requires {
+			if r.locate() {
+				var f finding
+				f.place(r.index.find(s.Requires[i].Attribute))
+				s.Requires[i].Place = f.Position()
+			}
+		}
+	}
 }
 
 func byPosition(a, b Diagnostic) int {

@@ -13,6 +13,10 @@ import (
 func (s *serviceLowering) storage() {
 	h := &s.out.Host
 	h.StorageOpt = s.src.StorageOpt
+	if s.src.UseAPISocket {
+		// Unlike docker compose, the user's credentials for registries stay outside.
+		s.addMount(mount.Mount{Type: mount.TypeBind, Source: APISocket, Target: "/var/run/docker.sock"})
+	}
 	for i, v := range s.src.Volumes {
 		s.mount(item("volumes", i), v)
 	}

@@ -119,6 +119,9 @@ func (s *Service) Parents() []string {
 	return slices.Compact(parents)
 }
 
+// APISocket stands in [Service.Host] for the socket of the Engine in use, as the source of a bind mount (use_api_socket).
+const APISocket = "api-socket:"
+
 // ServicePrefix marks a reference to another service's container in [Service.Host].
 const ServicePrefix = "service:"
 
@@ -242,4 +245,6 @@ type Requirement struct {
 	Attribute string
 	// API is the least Engine API version, as "1.43".
 	API string
+	// Place is where the attribute stands, as file:line:column; "" if it is not known.
+	Place string
 }

@@ -61,7 +61,7 @@ func supportTable() []support {
 		{ignored, "configs.*", "labels", "there is nothing to put them on", "use labels for the containers"},
 		{ignored, "secrets.*", "labels", "there is nothing to put them on", "use labels for the containers"},
 		{judged, "", "models", "refused where a service uses it: galley runs containers only", "run the model's server as a service"},
-		{pending, "", "jobs", "", "make it a service without restart, and start that from a timer of the machine"},
+		{refused, "", "jobs", "galley keeps services running and starts no jobs", "make it a service without restart, and start that from a timer of the machine"},
 	})
 }
 
@@ -118,7 +118,7 @@ func containerSupport(s string) []support {
 			"volumes.[].bind.create_host_path volumes.[].bind.propagation volumes.[].bind.recursive volumes.[].bind.selinux " +
 			"volumes.[].volume volumes.[].volume.labels volumes.[].volume.labels.* volumes.[].volume.nocopy volumes.[].volume.subpath " +
 			"volumes.[].tmpfs volumes.[].tmpfs.size volumes.[].tmpfs.mode volumes.[].image volumes.[].image.subpath " +
-			"tmpfs volumes_from storage_opt", "", ""},
+			"tmpfs volumes_from storage_opt use_api_socket", "", ""},
 		{ignored, s + ".volumes.[]", "consistency", "it means something to Docker Desktop only", ""},
 		// network
 		{handled, s, "hostname domainname dns dns_opt dns_search extra_hosts extra_hosts.* mac_address network_mode " +
@@ -128,7 +128,6 @@ func containerSupport(s string) []support {
 		// files
 		{handled, s, "configs configs.[].source configs.[].target configs.[].uid configs.[].gid configs.[].mode " +
 			"secrets secrets.[].source secrets.[].target secrets.[].uid secrets.[].gid secrets.[].mode", "", ""},
-		{pending, s, "use_api_socket", "", "mount /var/run/docker.sock as a volume"},
 		// what no container on Linux, or on one machine, can have
 		{refused, s, "models", "galley runs containers only", "run the model's server as a service"},
 		{refused, s, "credential_spec", "only Windows containers have it", "remove it"},

@@ -1,10 +1,12 @@
 package compose
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/compose-spec/compose-go/v2/schema"
+	"github.com/rogpeppe/go-internal/txtar"
 )
 
 // TestEveryAttributeHasAStanding holds the table against the whole compose-spec: an attribute that a new version brings
@@ -72,5 +74,62 @@ func TestAnUnknownAttributeIsNotSupportedYet(t *testing.T) {
 		"error: ports[1].colour is not supported yet [not-supported-yet]"
 	if strings.Join(got, "\n") != want {
 		t.Errorf("got:\n%s\nwant:\n%s", strings.Join(got, "\n"), want)
+	}
+}
+
+// TestEveryHandledAttributeIsInAGolden holds that what is made of each attribute is written down in testdata/lowering.
+func TestEveryHandledAttributeIsInAGolden(t *testing.T) {
+	root := supportTree()
+	used := map[*supportNode]bool{}
+	lowerCases(t, func(archive *txtar.Archive, _ string) {
+		for _, f := range archive.Files {
+			if strings.HasSuffix(f.Name, ".yml") {
+				markUsed(root, modelOf(t, recipeOf(string(f.Data))), used)
+			}
+		}
+	})
+	for _, path := range schema.AttributePaths() {
+		row, node := standingOf(root, string(path)), root.at(string(path))
+		// What a container of pre_start has in common with a service is lowered by the same code. include is the loader's.
+		shared := root.at(strings.Replace(string(path), ".pre_start.[]", "", 1))
+		if row.standing == handled && !used[node] && !used[shared] && !strings.HasPrefix(string(path), "include") {
+			t.Errorf("%s is in no case of testdata/lowering", path)
+		}
+	}
+}
+
+// modelOf is a recipe as the loader merges it; nil for one that it refuses.
+func modelOf(t *testing.T, text string) any {
+	t.Helper()
+	dir, err := filepath.Abs("../testdata/lowering/files")
+	if err != nil {
+		t.Fatal(err)
+	}
+	recipes, err := open(Source{Files: []string{"-"}, Stdin: strings.NewReader(text), Dir: dir, Name: "shop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := recipes[0].load(t.Context())
+	if err != nil {
+		return nil
+	}
+	return l.model
+}
+
+func markUsed(n *supportNode, value any, used map[*supportNode]bool) {
+	used[n] = true
+	switch value := value.(type) {
+	case map[string]any:
+		for key, inner := range value {
+			if child := n.child(key); child != nil {
+				markUsed(child, inner, used)
+			}
+		}
+	case []any:
+		for _, item := range value {
+			if child := n.children["[]"]; child != nil {
+				markUsed(child, item, used)
+			}
+		}
 	}
 }

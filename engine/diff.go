@@ -250,7 +250,7 @@ func (d *differ) requireAPI(services []*compose.Service) {
 	for _, s := range services {
 		for _, r := range s.Requires {
 			if versions.LessThan(d.have.API, r.API) {
-				d.errs = append(d.errs, &TooOldError{Attribute: r.Attribute, Need: r.API, Have: d.have.API})
+				d.errs = append(d.errs, &TooOldError{Attribute: r.Attribute, Place: r.Place, Need: r.API, Have: d.have.API})
 			}
 		}
 	}

@@ -57,12 +57,17 @@ func (e *ImageError) Unwrap() error { return e.Err }
 
 // TooOldError says that a recipe needs more than the connected Engine can do.
 type TooOldError struct {
-	// Attribute is the recipe's attribute path; Need and Have are Engine API versions.
-	Attribute, Need, Have string
+	// Attribute is the recipe's attribute path, Place where it stands, "" if that is not known; Need and Have are Engine API
+	// versions.
+	Attribute, Place, Need, Have string
 }
 
 func (e *TooOldError) Error() string {
-	return fmt.Sprintf("%s needs engine API %s, this engine has %s", e.Attribute, e.Need, e.Have)
+	text := fmt.Sprintf("%s needs engine API %s, this engine has %s", e.Attribute, e.Need, e.Have)
+	if e.Place != "" {
+		return e.Place + ": " + text
+	}
+	return text
 }
 
 // InterruptedError says that Apply was asked to end before the plan was done.

@@ -39,6 +39,11 @@ func (a createContainer) payload(ctx context.Context, r *run) (*body, error) {
 	}
 	a.inheritVolumes(&host)
 	host.Mounts = append(host.Mounts, a.files...) // a list of our own by now
+	for i := range host.Mounts {
+		if host.Mounts[i].Source == compose.APISocket {
+			host.Mounts[i].Source = r.socket()
+		}
+	}
 	if a.spec.ClearCommand {
 		if err := r.clearCommand(ctx, &config); err != nil {
 			return nil, err
@@ -66,6 +71,14 @@ func (a createContainer) inheritVolumes(host *container.HostConfig) {
 	for _, destination := range slices.Sorted(maps.Keys(a.inherit)) {
 		host.Binds = append(host.Binds, a.inherit[destination]+":"+destination)
 	}
+}
+
+// socket is the Engine's own on its machine; where it is reached from elsewhere, the usual one.
+func (r *run) socket() string {
+	if path, ok := strings.CutPrefix(r.Host, "unix://"); ok {
+		return path
+	}
+	return "/var/run/docker.sock"
 }
 
 // labels are the identity of a replica.

@@ -27,6 +27,7 @@ func (c *cli) source() compose.Source {
 		Profiles:      g.profiles,
 		Services:      c.named,
 		EnvFiles:      g.envFiles,
+		Key:           c.paths().Key,
 		Environ:       c.environ,
 		Recipe:        g.recipe,
 		Compatibility: g.compatibility,
@@ -48,9 +49,7 @@ func (c *cli) standardInput() io.Reader {
 
 // load reads the recipe and prints its warnings.
 func (c *cli) load(ctx context.Context) (*compose.Project, error) {
-	source := c.source()
-	source.Key = c.paths().Key
-	project, diagnostics, err := compose.Load(ctx, source)
+	project, diagnostics, err := compose.Load(ctx, c.source())
 	if err != nil {
 		return nil, c.unreadable(err)
 	}
