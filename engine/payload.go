@@ -173,6 +173,9 @@ func (a createContainer) endpoints() *network.NetworkingConfig {
 		if a.init == nil && !a.oneOff {
 			settings = endpointSettings(endpoint, a.project.ContainerName(a.spec, a.number))
 		}
+		if !a.connectAll {
+			settings.MacAddress = "" // stands in the container's own configuration
+		}
 		config.EndpointsConfig[endpoint.Name] = &settings
 	}
 	return config

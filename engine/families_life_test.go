@@ -1,0 +1,60 @@
+package engine_test
+
+import (
+	"testing"
+	"time"
+)
+
+// lifeFamilies are about how containers come, tell that they are ready, and go.
+func lifeFamilies() map[string]family {
+	return map[string]family{
+		"life": {
+			recipe: `
+x-base: &base {image: busybox, command: sleep infinity, init: true}
+services:
+  db:
+    <<: *base
+    restart: unless-stopped
+    healthcheck: {test: ["CMD", "test", "-e", "/tmp/ready"], interval: 200ms, timeout: 3s, retries: 50, start_period: 1s}
+    post_start: [{command: [touch, /tmp/ready], user: root, working_dir: /, environment: {A: b}}]
+  migrate: {<<: *base, command: touch /data/migrated, depends_on: {db: {condition: service_healthy}}, volumes: ["data:/data"]}
+  web:
+    <<: *base
+    restart: on-failure:4
+    healthcheck: {disable: true}
+    depends_on: {migrate: {condition: service_completed_successfully}}
+    volumes: ["data:/data"]
+    pre_start: [{image: busybox, command: [sh, -c, "echo prepared >/data/prepared"], user: root}]
+    pre_stop: [{command: [touch, /data/stopped]}]
+volumes: {data: {}}
+`,
+			inside: map[string]map[string]string{
+				"db-1":  {"test -e /tmp/ready && echo ready": "ready"},
+				"web-1": {"ls /data; cat /data/prepared": "migrated\nprepared\nprepared"},
+			},
+			outside: func(t *testing.T, s *suite) {
+				equal(t, "the one-shot's code", s.inspect(t, "migrate-1").State.ExitCode, 0)
+				db := s.inspect(t, "db-1")
+				equal(t, "the database", db.State.Health.Status, "healthy")
+				equal(t, "the interval", db.Config.Healthcheck.Interval, 200*time.Millisecond)
+				equal(t, "the database's restarts", string(db.HostConfig.RestartPolicy.Name), "unless-stopped")
+				equal(t, "the web's restarts", s.hostConfig(t, "web-1").RestartPolicy.MaximumRetryCount, 4)
+				equal(t, "the disabled healthcheck", s.config(t, "web-1").Healthcheck.Test[0], "NONE")
+			},
+		},
+		"the interval while starting": {
+			api: "1.44",
+			recipe: `
+services:
+  web:
+    image: busybox
+    command: sleep infinity
+    init: true
+    healthcheck: {test: "true", interval: 1h, start_period: 1m, start_interval: 1s}
+`,
+			outside: func(t *testing.T, s *suite) {
+				equal(t, "the interval", s.config(t, "web-1").Healthcheck.StartInterval, time.Second)
+			},
+		},
+	}
+}

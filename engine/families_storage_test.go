@@ -1,0 +1,133 @@
+package engine_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/docker/docker/api/types/mount"
+)
+
+// storageFamilies are about mounts.
+func storageFamilies() map[string]family {
+	return map[string]family{
+		"mounts": {
+			files: map[string]string{"site/index.html": "hello", "page": "text"},
+			recipe: `
+x-base: &base {image: busybox, command: sleep infinity, init: true}
+services:
+  binds:
+    <<: *base
+    volumes:
+      - ./site:/site:ro
+      - ./made:/made
+      - {type: bind, source: ./page, target: /page, read_only: true, bind: {create_host_path: false, propagation: rslave}}
+      - {type: bind, source: ./site, target: /flat, bind: {recursive: disabled, create_host_path: false}}
+  volumes:
+    <<: *base
+    volumes:
+      - data:/data
+      - {type: volume, source: data, target: /again, read_only: true}
+      - {type: volume, source: empty, target: /root/../etc, volume: {nocopy: true}}
+      - {type: volume, source: filled, target: /var}
+      - /anonymous
+  memory:
+    <<: *base
+    volumes: [{type: tmpfs, target: /small, tmpfs: {size: 4194304, mode: 0700}}]
+    tmpfs: ["/scratch:size=2m,mode=1770,uid=33"]
+  writer: {<<: *base, volumes: ["shared:/shared", "/own"]}
+  reader: {<<: *base, volumes_from: ["writer:ro"]}
+  other: {<<: *base, volumes_from: [writer, "container:PROJECT-binds-1"], depends_on: [binds]}
+volumes: {data: {labels: {a: b}}, empty: {}, filled: {}, shared: {}}
+`,
+			inside: map[string]map[string]string{
+				"binds-1": {
+					"cat /site/index.html /page /flat/index.html":           "hellotexthello",
+					"touch /site/x 2>&1":                                    "touch: /site/x: Read-only file system\n(exited with code 1)",
+					"echo x >/made/x && cat /made/x":                        "x",
+					"grep -c ' /page .*master:' /proc/self/mountinfo; true": "1",
+				},
+				"volumes-1": {
+					"echo x >/data/x && cat /again/x":             "x",
+					"touch /again/y 2>&1":                         "touch: /again/y: Read-only file system\n(exited with code 1)",
+					"test -e /etc/passwd || echo none":            "none",
+					"test -d /var/tmp && echo copied":             "copied",
+					"grep -c ' /anonymous ' /proc/self/mountinfo": "1",
+				},
+				"memory-1": {
+					"df -k /small | tail -1 | tr -s ' ' | cut -d' ' -f2; stat -c %a /small":          "4096\n700",
+					"df -k /scratch | tail -1 | tr -s ' ' | cut -d' ' -f2; stat -c '%a %u' /scratch": "2048\n1770 33",
+				},
+				"writer-1": {"echo x >/shared/x && echo x >/own/x && cat /own/x": "x"},
+				"reader-1": {"touch /shared/y 2>&1": "touch: /shared/y: Read-only file system\n(exited with code 1)"},
+				"other-1":  {"touch /shared/z && cat /page": "text"},
+			},
+			outside: func(t *testing.T, s *suite) {
+				if info, err := os.Stat(filepath.Join(s.dir, "made")); err != nil || !info.IsDir() {
+					t.Errorf("the missing bind source was not made: %v", err)
+				}
+				v, err := s.docker.VolumeInspect(t.Context(), s.project+"_data")
+				if err != nil {
+					t.Fatal(err)
+				}
+				equal(t, "the volume's label", v.Labels["a"], "b")
+				for _, m := range s.hostConfig(t, "binds-1").Mounts {
+					if m.Target == "/page" {
+						equal(t, "the propagation", m.BindOptions.Propagation, mount.PropagationRSlave)
+					}
+				}
+			},
+		},
+		"recursive read-only mounts": {
+			api: "1.44",
+			recipe: `
+services:
+  web:
+    image: busybox
+    command: sleep infinity
+    init: true
+    volumes: [{type: bind, source: ., target: /here, read_only: true, bind: {recursive: writable}}]
+`,
+			outside: func(t *testing.T, s *suite) {
+				equal(t, "non-recursive", s.hostConfig(t, "web-1").Mounts[0].BindOptions.ReadOnlyNonRecursive, true)
+			},
+		},
+		"subpaths of volumes": {
+			api: "1.45",
+			recipe: `
+services:
+  first: {image: busybox, command: "mkdir -p /all/part", volumes: ["data:/all"]}
+  web:
+    image: busybox
+    command: sleep infinity
+    init: true
+    depends_on: {first: {condition: service_completed_successfully}}
+    volumes: [{type: volume, source: data, target: /part, volume: {subpath: part}}]
+volumes: {data: {}}
+`,
+			outside: func(t *testing.T, s *suite) {
+				equal(t, "the subpath", s.hostConfig(t, "web-1").Mounts[0].VolumeOptions.Subpath, "part")
+			},
+		},
+		"image mounts": {
+			api: "1.48",
+			recipe: `
+services:
+  web:
+    image: busybox
+    command: sleep infinity
+    init: true
+    volumes:
+      - {type: image, source: busybox, target: /image}
+      - {type: image, source: busybox, target: /part, image: {subpath: etc}}
+`,
+			inside: map[string]map[string]string{"web-1": {
+				"test -e /image/bin/busybox && test -e /part/passwd && echo there": "there",
+			}},
+		},
+		"socket of the engine": {
+			recipe: "services: {web: {image: busybox, command: sleep infinity, init: true, use_api_socket: true}}",
+			inside: map[string]map[string]string{"web-1": {"test -S /var/run/docker.sock && echo socket": "socket"}},
+		},
+	}
+}
