@@ -42,7 +42,7 @@ func testEmpty(t *testing.T, dir string) {
 	}
 	var got strings.Builder
 	for _, p := range projects {
-		plan, err := engine.Diff(p, &engine.State{Project: p.Name, API: "1.41"}, engine.DiffOptions{})
+		plan, err := engine.Diff(p, &engine.State{Project: p.Name, API: "1.41", Files: &engine.Files{Dir: "/run/galley/files"}}, engine.DiffOptions{})
 		if err != nil {
 			fmt.Fprintf(&got, "error: %v\n", err)
 			continue
