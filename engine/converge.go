@@ -25,6 +25,9 @@ func (e *Engine) Converge(ctx context.Context, want *compose.Project, have *Stat
 		return pulls, err
 	}
 	for attempt := 1; ; attempt++ {
+		if err := e.FindOutsiders(ctx, want, have, opts); err != nil {
+			return nil, err
+		}
 		plan, err := Diff(want, have, opts)
 		if err != nil {
 			return nil, err

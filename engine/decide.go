@@ -34,6 +34,8 @@ type replica struct {
 	why  string
 	// others are outdated or left over, and make room.
 	others []*Container
+	// lost are removed before, with a volume that is made anew.
+	lost []*Container
 
 	ref     ref
 	created *node
@@ -42,13 +44,16 @@ type replica struct {
 	awaits  map[gate]*node
 }
 
+// before are the containers that the replica comes after.
+func (r *replica) before() []*Container { return append(slices.Clone(r.others), r.lost...) }
+
 func (p *servicePlan) creates() bool {
 	return slices.ContainsFunc(p.replicas, func(r *replica) bool { return r.keep == nil })
 }
 
 // renewed tells whether any replica takes the place of an earlier container: dependents may have to follow.
 func (p *servicePlan) renewed() bool {
-	return slices.ContainsFunc(p.replicas, func(r *replica) bool { return r.keep == nil && len(r.others) > 0 })
+	return slices.ContainsFunc(p.replicas, func(r *replica) bool { return r.keep == nil && len(r.before()) > 0 })
 }
 
 // decide assigns the observed containers of a service to its replicas.
@@ -120,6 +125,11 @@ func (d *differ) choose(s *compose.Service, r *replica, containers []*Container)
 	}
 	r.why = "missing"
 	for _, c := range containers {
+		if volume := d.loses(c); volume != "" {
+			r.why = "volume " + volume + " is made anew"
+			r.lost = append(r.lost, c)
+			continue
+		}
 		why := d.outdated(s, c)
 		switch {
 		case why != "":
@@ -129,7 +139,7 @@ func (d *differ) choose(s *compose.Service, r *replica, containers []*Container)
 		}
 	}
 	for _, c := range containers {
-		if c != r.keep {
+		if c != r.keep && !slices.Contains(r.lost, c) {
 			r.others = append(r.others, c)
 		}
 	}

@@ -34,6 +34,9 @@ type DiffOptions struct {
 	Pull compose.PullPolicy
 	// Scale overrides the number of replicas by service.
 	Scale map[string]int
+	// RecreateVolumes are volumes, by key or name, that are made anew if their definition changed: their data is lost. The
+	// state must know of outsiders.
+	RecreateVolumes []string
 	// OwnRestarts: containers are started again by the caller, as the recipe's restart policies say, and not by the Engine,
 	// whose own policy is to be "no" on all of them. It changes in place, without a stop.
 	OwnRestarts bool
@@ -179,6 +182,7 @@ func (d *differ) up() {
 	chosen := d.chosen()
 	using := d.using(chosen)
 	d.requireAPI(using)
+	d.checkRecreated()
 	d.requireFiles(using)
 	for _, s := range chosen {
 		d.services[s.Name] = d.decide(s)

@@ -68,36 +68,15 @@ func (d *differ) remakeNetwork(want *compose.Network, have network.Summary) {
 	d.remade[want.Name] = true
 }
 
-// planVolumes creates the volumes that are missing. A volume is never removed or made anew: data would be lost.
-func (d *differ) planVolumes(services []*compose.Service) {
-	for _, v := range d.want.Volumes {
-		if !slices.ContainsFunc(services, func(s *compose.Service) bool { return usesVolume(s, v.Name) }) {
-			continue
-		}
-		found := d.have.volume(v.Name)
-		switch {
-		case v.External && found == nil:
-			d.fail("volume %q is external and does not exist: create it with `docker volume create %s`", v.Name, v.Name)
-		case v.External:
-		case found == nil:
-			d.volumes[v.Name] = d.add(createVolume{v}, "missing")
-		case found.Labels[compose.LabelProject] != d.want.Name:
-			d.warn("volume %s was not made for project %s and is used as it is; `external: true` says so", v.Name, d.want.Name)
-		case found.Labels[compose.LabelHash] != "" && found.Labels[compose.LabelHash] != v.Hash:
-			d.fail("the definition of volume %q changed, and a volume with data in it is not made anew: put the definition back, "+
-				"give the volume another name, or save its data and run `docker volume rm %s`", v.Name, v.Name)
-		}
-	}
-}
-
 // inherited are the anonymous volumes of the container that is replaced, by destination: the new one goes on with them,
 // unless its service puts something else there.
 func (d *differ) inherited(s *compose.Service, r *replica) map[string]string {
 	inherit := map[string]string{}
-	if len(r.others) == 0 {
+	before := r.before()
+	if len(before) == 0 {
 		return inherit
 	}
-	for _, m := range anonymousMounts(ranBefore(r.others)) {
+	for _, m := range anonymousMounts(ranBefore(before)) {
 		if !mountsAt(s, m.Destination) {
 			inherit[m.Destination] = m.Name
 		}
@@ -114,7 +93,7 @@ const labelForsaken = "io.galley.forsaken-volumes"
 func forsaken(r *replica, inherit map[string]string) []string {
 	var names []string
 	carried := slices.Collect(maps.Values(inherit))
-	for _, c := range r.others {
+	for _, c := range r.before() {
 		for _, m := range anonymousMounts(c) {
 			names = append(names, m.Name)
 		}

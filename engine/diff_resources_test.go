@@ -17,6 +17,33 @@ import (
 func TestDiffOfResources(t *testing.T) {
 	anonymousVolume := strings.Repeat("ab", 32)
 	testDiff(t, map[string]diffTest{
+		"makes a changed volume anew when asked, its users removed first, their anonymous volumes carried over": {
+			want: func() *compose.Project {
+				p := shop(service("db", func(s *compose.Service) { s.Host.Binds = []string{"shop_data:/data"} }), service("web", needs("db")))
+				p.Volumes = []*compose.Volume{{Key: "data", Name: "shop_data", Hash: "1:new"}}
+				return p
+			}(),
+			have: func() *State {
+				s := observed(ran("db", func(c *Container) {
+					c.Summary.Mounts = []container.MountPoint{
+						{Type: mount.TypeVolume, Name: "shop_data", Destination: "/data"},
+						{Type: mount.TypeVolume, Name: anonymousVolume, Destination: "/cache"},
+					}
+				}), ran("web"))
+				s.Volumes = []*volume.Volume{{Name: "shop_data", Labels: map[string]string{compose.LabelProject: "shop", compose.LabelHash: "1:old"}}}
+				s.Outsiders = map[string][]string{}
+				return s
+			}(),
+			opts: DiffOptions{RecreateVolumes: []string{"data"}},
+			plan: `
+0 stop container shop-db-1 (volume shop_data is made anew)
+1 remove container shop-db-1 (volume shop_data is made anew) needs 0
+2 remove volume shop_data (VOLUME MADE ANEW, ITS DATA IS LOST) needs 1
+3 create volume shop_data (VOLUME MADE ANEW, ITS DATA IS LOST) needs 2
+4 create container shop-db-1.db-spec (volume shop_data is made anew) needs 3
+5 start container shop-db-1.db-spec (volume shop_data is made anew) needs 4
+6 rename container shop-db-1.db-spec (takes the old one's place) needs 1 5
+`},
 		"warns about orphans": {
 			want: shop(service("web")),
 			have: observed(ran("old"), ran("web")),
@@ -155,14 +182,41 @@ func TestDiffRefusesWhatCanNotBeDone(t *testing.T) {
 			err:  "volume \"data\" is external and does not exist: create it with `docker volume create data`",
 		},
 		"a volume whose definition changed": {
-			want: withVolume(compose.Volume{Name: "shop_data", Hash: "1:new"}),
+			want: withVolume(compose.Volume{Key: "data", Name: "shop_data", Hash: "1:new"}),
 			have: func() *State {
 				s := observed()
 				s.Volumes = []*volume.Volume{{Name: "shop_data", Labels: map[string]string{compose.LabelProject: "shop", compose.LabelHash: "1:old"}}}
 				return s
 			}(),
 			err: "the definition of volume \"shop_data\" changed, and a volume with data in it is not made anew: put the definition back, " +
-				"give the volume another name, or save its data and run `docker volume rm shop_data`",
+				"give the volume another name, or save its data and let it go with --recreate-volumes data",
+		},
+		"a volume made anew that a container of another project uses": {
+			want: withVolume(compose.Volume{Key: "data", Name: "shop_data", Hash: "1:new"}),
+			have: func() *State {
+				s := observed()
+				s.Volumes = []*volume.Volume{{Name: "shop_data", Labels: map[string]string{compose.LabelProject: "shop", compose.LabelHash: "1:old"}}}
+				s.Outsiders = map[string][]string{"shop_data": {"backup"}}
+				return s
+			}(),
+			opts: DiffOptions{RecreateVolumes: []string{"data"}},
+			err:  `volume "shop_data" is made anew, but container backup of another project uses it: remove that one first`,
+		},
+		"a volume made anew that is external": {
+			want: withVolume(compose.Volume{Key: "data", Name: "data", External: true}),
+			have: func() *State {
+				s := observed()
+				s.Volumes = []*volume.Volume{{Name: "data"}}
+				return s
+			}(),
+			opts: DiffOptions{RecreateVolumes: []string{"data"}},
+			err:  `--recreate-volumes: volume "data" is external: its data is not this project's`,
+		},
+		"a volume made anew that isn't there": {
+			want: withVolume(compose.Volume{Key: "data", Name: "shop_data"}),
+			have: observed(),
+			opts: DiffOptions{RecreateVolumes: []string{"date"}},
+			err:  `--recreate-volumes: no such volume: "date"`,
 		},
 		"an external network that is missing": {
 			want: func() *compose.Project {

@@ -18,6 +18,9 @@ import (
 // goes only when all replicas have passed their gates ([differ.settleService]): until then the whole service can be put back.
 func (d *differ) planService(p *servicePlan) {
 	for _, c := range p.surplus {
+		if d.removals[c.ID] != nil {
+			continue // with its volume
+		}
 		d.remove(c, d.stop(c, "too many replicas"), "too many replicas")
 	}
 	d.clearInits(p)

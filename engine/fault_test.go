@@ -179,7 +179,11 @@ func refuseEverywhere(t *testing.T, u upgrade) {
 		memory.Reset()
 		memory.AddImage(enginetest.Image{Ref: "busybox:latest"})
 		u.prepare(t, s)
-		plan, err := engine.Diff(u.to(s), s.state(t), u.options())
+		have := s.state(t)
+		if err := s.engine.FindOutsiders(t.Context(), u.to(s), have, u.options()); err != nil {
+			t.Fatal(err)
+		}
+		plan, err := engine.Diff(u.to(s), have, u.options())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -30,6 +30,8 @@ type State struct {
 	// Networks and Volumes are all of the Engine: external ones must be found too.
 	Networks []network.Summary
 	Volumes  []*volume.Volume
+	// Outsiders are the containers of other projects that mount a volume, by its name, once [Engine.FindOutsiders] was asked.
+	Outsiders map[string][]string
 	// Images are all of the Engine.
 	Images []image.Summary
 	// Files are the project's configs and secrets, on this machine.

@@ -29,10 +29,12 @@ type upgrade struct {
 	// then is brought up after it; nil: the same again. An update that fails by itself needs it.
 	then func(*suite) *compose.Project
 	down *engine.Down
+	// recreate are the volumes that are made anew: their users may be gone for a while.
+	recreate []string
 }
 
 func (u upgrade) options() engine.DiffOptions {
-	return engine.DiffOptions{RemoveOrphans: true, Down: u.down}
+	return engine.DiffOptions{RemoveOrphans: true, Down: u.down, RecreateVolumes: u.recreate}
 }
 
 func (u upgrade) last() func(*suite) *compose.Project {
@@ -45,7 +47,7 @@ func (u upgrade) last() func(*suite) *compose.Project {
 // same are the services that run before and after the update: one container of each must be there all the time.
 func (u upgrade) same(s *suite) []string {
 	var names []string
-	if len(u.from) == 0 {
+	if len(u.from) == 0 || u.recreate != nil {
 		return nil
 	}
 	before := u.from[len(u.from)-1](s)
@@ -75,6 +77,7 @@ func upgrades() map[string]upgrade {
 		"the new one is started first":             {from: recipes{updatedBy("1", compose.Update{StartFirst: true})}, to: updatedBy("2", compose.Update{StartFirst: true})},
 		"limits and networks change in place":      {from: recipes{limitedTo(64, "front")}, to: limitedTo(128, "front", "back")},
 		"what changed in place changes back":       {from: recipes{limitedTo(64, "front"), limitedTo(128, "front", "back")}, to: limitedTo(64, "front")},
+		"a volume is made anew":                    {from: recipes{storing("1")}, to: storing("2"), recreate: []string{"data"}},
 		"one replica at a time":                    {from: recipes{updatedBy("1", compose.Update{Parallelism: 1})}, to: updatedBy("2", compose.Update{Parallelism: 1})},
 		"hooks run around a replacement":           {from: recipes{hooked("1")}, to: hooked("2")},
 		"an update that fails is put back":         {from: recipes{anonymousOf("1")}, to: failing, then: mended},
@@ -140,6 +143,19 @@ func limitedTo(megabytes int64, networks ...string) func(*suite) *compose.Projec
 				s.Endpoints[0].Settings.Aliases = []string{fmt.Sprintf("shop%d", megabytes)}
 			}),
 			svc("proxy", joins("front", "back"), waits("web", compose.Started)))
+	}
+}
+
+// storing has a volume whose definition goes by the level, and two users of it.
+func storing(level string) func(*suite) *compose.Project {
+	return func(s *suite) *compose.Project {
+		p := s.withVolume(s.recipe(
+			svc("db", binds(s.project+"_data:/data")),
+			svc("backup", binds(s.project+"_data:/data"), waits("db", compose.Started)),
+			svc("web", waits("db", compose.Started))), "data")
+		p.Volumes[0].Hash += level
+		p.Volumes[0].Create.Labels[compose.LabelHash] = p.Volumes[0].Hash
+		return p
 	}
 }
 

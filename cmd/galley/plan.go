@@ -22,8 +22,8 @@ func (c *cli) planCommand() *cobra.Command {
 		Short: "Show what up would do, and why",
 		Long: `Show what up would do, and why. Nothing is changed.
 
-Each line is a step: + makes, - takes away, ~ changes, and a line without a mark
-waits. The reason stands in brackets.
+Each line is a step: + makes, - takes away, ! takes away with its data, ~ changes,
+and a line without a mark waits. The reason stands in brackets.
 
 With --format json one object is printed; its fields are stable:
 
@@ -78,6 +78,9 @@ func (c *cli) showPlan(ctx context.Context, s *survey, opts engine.DiffOptions, 
 	if err != nil {
 		return false, err
 	}
+	if err := s.engine.FindOutsiders(ctx, s.project, s.state, opts); err != nil {
+		return false, err
+	}
 	plan, err := engine.Diff(s.project, s.state, opts)
 	if err != nil {
 		return false, err
@@ -123,6 +126,9 @@ func (c *cli) printPlan(plan *engine.Plan, format string) error {
 // planLine is a step as people read it: mark, verb, target, reason.
 func planLine(s engine.Step, color bool) string {
 	mark, look := markOf(s.Action.Verb())
+	if s.LosesData() {
+		mark = "!"
+	}
 	line := paint(color, look, fmt.Sprintf("%s %s %s", mark, s.Action.Verb(), s.Action.Target()))
 	if s.Why == "" {
 		return line

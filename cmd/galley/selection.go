@@ -19,6 +19,7 @@ type selection struct {
 	scale                                                     scale
 	pull                                                      string
 	timeout                                                   int
+	recreateVolumes                                           []string
 }
 
 func (s *selection) addTo(f *pflag.FlagSet, c *cli) {
@@ -29,6 +30,7 @@ func (s *selection) addTo(f *pflag.FlagSet, c *cli) {
 	f.BoolVar(&s.noStart, "no-start", false, "create without starting")
 	f.Var(&s.scale, "scale", "run `SERVICE=NUMBER` replicas; repeatable")
 	f.Var(newChoice(&s.pull, "policy", "policy", "always", "missing", "never"), "pull", "when to pull images: policy (as the recipe says), always, missing, never")
+	f.StringArrayVar(&s.recreateVolumes, "recreate-volumes", nil, "make the volume of that `NAME` anew if its definition changed: all data in it is lost; repeatable")
 	f.IntVarP(&s.timeout, "timeout", "t", 0, "`SECONDS` that containers get to stop (default: as each says)")
 }
 
@@ -43,6 +45,8 @@ func (s *selection) options(cmd *cobra.Command, services []string) (engine.DiffO
 		NoStart:       s.noStart,
 		StopTimeout:   timeoutFlag(cmd, s.timeout),
 		Scale:         s.scale.replicas,
+
+		RecreateVolumes: s.recreateVolumes,
 	}
 	if s.pull != "policy" {
 		opts.Pull = compose.PullPolicy(s.pull)

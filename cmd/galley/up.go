@@ -15,8 +15,8 @@ import (
 // upFlags are the flags of up.
 type upFlags struct {
 	selection
-	detach, wait, quietPull, waitLock, noRollback bool
-	waitTimeout                                   int
+	detach, wait, quietPull, waitLock, noRollback, yes bool
+	waitTimeout                                        int
 	// build and accepted are there for command lines written for docker compose.
 	build, accepted bool
 	attachFlags
@@ -69,9 +69,9 @@ func (u *upFlags) addTo(f *pflag.FlagSet, c *cli) {
 	f.BoolVar(&u.noRollback, "no-rollback", false, "leave a service whose update failed as it is")
 	f.BoolVar(&u.build, "build", false, "")
 	f.BoolVar(&u.accepted, "no-build", false, "")
-	f.BoolVarP(&u.accepted, "yes", "y", false, "")
+	f.BoolVarP(&u.yes, "yes", "y", false, "answer yes where --recreate-volumes asks")
 	f.BoolVar(&u.accepted, "menu", false, "")
-	for _, name := range []string{"build", "no-build", "yes", "menu"} {
+	for _, name := range []string{"build", "no-build", "menu"} {
 		f.Lookup(name).Hidden = true
 	}
 }
@@ -127,6 +127,9 @@ func (c *cli) up(ctx context.Context, u *upFlags, opts engine.DiffOptions) error
 		}
 	}
 	if err := locks.tell(engine.Wish{Services: opts.Services, Reload: true}); err != nil {
+		return err
+	}
+	if err := c.confirmLoss(ctx, s, opts, u.yes); err != nil {
 		return err
 	}
 	began := time.Now()
