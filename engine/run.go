@@ -234,8 +234,9 @@ func (s *supervisor) lastGood() (*compose.Project, map[string]Pin, error) {
 // enforce makes a project the wanted one; pins, if any, say which images its references mean.
 func (s *supervisor) enforce(project *compose.Project, pins map[string]Pin) {
 	s.book.pins = pins
+	s.condition.saved = false
 	if s.want == nil || !reflect.DeepEqual(project, s.want) {
-		s.condition.saved, s.condition.hopeless = false, false
+		s.condition.hopeless = false
 		s.condition.loaded = time.Now()
 	}
 	s.want, s.fresh = project, true

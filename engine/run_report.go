@@ -375,6 +375,19 @@ func (s *State) Digest(imageID string) string {
 	return ""
 }
 
+// ImageBytes is the size of the images that the project's containers use.
+func (s *State) ImageBytes() (sum int64) {
+	if s == nil {
+		return 0
+	}
+	for _, img := range s.Images {
+		if slices.ContainsFunc(s.Containers, func(c *Container) bool { return c.ImageID == img.ID }) {
+			sum += img.Size
+		}
+	}
+	return sum
+}
+
 // Missing are the services with fewer containers than wanted, sorted.
 func (s *State) Missing(want *compose.Project) []string {
 	count := map[string]int{}

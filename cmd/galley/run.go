@@ -22,12 +22,12 @@ import (
 
 // runFlags are the flags of the supervisor.
 type runFlags struct {
-	pidFile, logFile, logFormat, statusFile, onStop     string
-	ownRestarts, restartExited, noRepair, removeOrphans bool
-	logDir                                              string
-	resync                                              time.Duration
-	rollBackAfter                                       time.Duration
-	imports                                             importFlags
+	pidFile, logFile, logFormat, statusFile, onStop, socket, listen string
+	logDir                                                          string
+	ownRestarts, restartExited, noRepair, removeOrphans             bool
+	resync                                                          time.Duration
+	rollBackAfter                                                   time.Duration
+	imports                                                         importFlags
 }
 
 // runCommand holds a project as its recipe wants it.
@@ -80,6 +80,8 @@ func (r *runFlags) addTo(f *pflag.FlagSet, c *cli) {
 	f.StringVar(&r.logFile, "log-file", "", "log to `FILE`, opened anew on SIGHUP (default: standard output)")
 	f.Var(newChoice(&r.logFormat, "text", "text", "json"), "log-format", "form of the log: text, json")
 	f.StringVar(&r.statusFile, "status", "", "write the status to `FILE` too; `galley help status` says what is in it")
+	f.StringVar(&r.socket, "socket", "", "serve health, metrics and the status page on the unix socket `FILE`; while a service has failed it is at FILE.failing")
+	f.StringVar(&r.listen, "listen", "", "serve them on the TCP `ADDRESS` too")
 	f.BoolVar(&r.ownRestarts, "own-restarts", false, "restart containers by the recipe's policies, in place of the Engine")
 	f.BoolVar(&r.restartExited, "restart-exited", false, "start also what ended by itself and has no restart policy")
 	f.BoolVar(&r.noRepair, "no-repair", false, "report what is not as wanted, and change it only when a recipe is loaded")
@@ -134,6 +136,11 @@ func (c *cli) hold(ctx context.Context, r *runFlags) error {
 		return err
 	}
 	defer func() { stop(); keeping.Wait() }()
+	end, err := s.serveHealth(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
 	log.Info("supervising", "project", name, "pid", os.Getpid(), "version", c.version)
 	err = engine.Run(ctx, s.options(s.onHangup(ctx, reopen), turns.requests))
 	if err != nil {
@@ -183,7 +190,8 @@ type supervision struct {
 	log   *slog.Logger
 	name  string
 	// status is written at each change.
-	status *statusWriter
+	status  *statusWriter
+	metrics *metrics
 }
 
 // openStatus begins to say how the project is. A place where that can't be written is told before anything is touched.
@@ -234,7 +242,10 @@ func (s *supervision) options(reload <-chan struct{}, turns <-chan engine.Turn) 
 		RestartExited: s.flags.restartExited,
 		NoRepair:      s.flags.noRepair,
 		Step:          j.step,
-		Note:          j.note,
+		Note: func(n engine.Note) {
+			j.note(n)
+			s.metrics.note(n)
+		},
 		Publish:       s.status.publish,
 		Prepare:       s.prepare,
 		LastGood:      s.lastGood,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -226,8 +227,12 @@ type statusWriter struct {
 	warn  func(error)
 	bad   map[string]bool
 
-	mu     sync.Mutex
-	latest *bosh.Status
+	// after, if set, is told of each status.
+	after func(*bosh.Status)
+
+	mu         sync.Mutex
+	latest     *bosh.Status
+	imageBytes int64
 }
 
 func newStatusWriter(warn func(error), paths ...string) *statusWriter {
@@ -237,8 +242,11 @@ func newStatusWriter(warn func(error), paths ...string) *statusWriter {
 func (p *statusWriter) publish(r engine.Report) {
 	s := statusOf(&r, p.began)
 	p.mu.Lock()
-	p.latest = &s
+	p.latest, p.imageBytes = &s, r.Have.ImageBytes()
 	p.mu.Unlock()
+	if p.after != nil {
+		p.after(&s)
+	}
 	for _, path := range p.paths {
 		err := bosh.WriteStatus(path, s)
 		if err != nil && !p.bad[path] {
@@ -254,6 +262,19 @@ func (p *statusWriter) status() *bosh.Status {
 	defer p.mu.Unlock()
 	return p.latest
 }
+
+// bytes is the size of the images in use.
+func (p *statusWriter) bytes() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.imageBytes
+}
+
+// isGood tells whether nothing is left to be wished for of a service in a state.
+func isGood(state string) bool { return engine.Phase(state).Good() }
+
+// writeJSON writes an object and a line's end.
+func writeJSON(w io.Writer, v any) error { return json.NewEncoder(w).Encode(v) }
 
 // withdraw takes the status away: nobody keeps it true any more.
 func (p *statusWriter) withdraw() {
@@ -321,7 +342,7 @@ func aligned(rows [][]string) []string {
 func summary(s *bosh.Status) string {
 	up := 0
 	for _, one := range s.Services {
-		if one.State == "up" || one.State == "completed" {
+		if isGood(one.State) {
 			up++
 		}
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -61,7 +60,7 @@ The exit code is 0 if every service is up, 6 if not, and 1 without a supervisor.
 	return cmd
 }
 
-// errUnsupervised says that there is no status.
+// unsupervised says that there is no status.
 func unsupervised(path string) error {
 	return fmt.Errorf("nobody supervises the project: there is no living supervisor behind %q", path)
 }
@@ -92,7 +91,7 @@ func (c *cli) status(ctx context.Context, flags *statusFlags) error {
 
 func (c *cli) showStatus(s *bosh.Status, format string) error {
 	if format == "json" {
-		return json.NewEncoder(c.out).Encode(s)
+		return writeJSON(c.out, s)
 	}
 	printStatus(c.out, s, time.Now())
 	return nil
@@ -111,7 +110,7 @@ func (c *cli) watchStatus(ctx context.Context, path, format string) error {
 			screen.WriteString("\x1b[H\x1b[J")
 		}
 		if format == "json" {
-			failure = json.NewEncoder(&screen).Encode(s)
+			failure = writeJSON(&screen, s)
 		} else {
 			printStatus(&screen, s, time.Now())
 		}
@@ -130,7 +129,7 @@ func (c *cli) watchStatus(ctx context.Context, path, format string) error {
 func downReport(s *bosh.Status, lines map[string][]string) []failure {
 	var all []failure
 	for _, one := range s.Services {
-		if one.State == "up" || one.State == "completed" {
+		if isGood(one.State) {
 			continue
 		}
 		text := fmt.Sprintf("service %q is %s", one.Name, one.State)

@@ -126,7 +126,7 @@ func (c *cli) lastLines(ctx context.Context, s *bosh.Status) map[string][]string
 		return nil
 	}
 	defer e.Close()
-	return serviceLines(ctx, e, s, func(one bosh.ServiceStatus) bool { return one.State != "up" && one.State != "completed" })
+	return serviceLines(ctx, e, s, func(one bosh.ServiceStatus) bool { return !isGood(one.State) })
 }
 
 // lastLineCount is how many last lines tell of a service.
