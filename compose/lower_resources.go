@@ -236,7 +236,7 @@ func (s *serviceLowering) devices() {
 		switch {
 		case d.Source == d.Target && isCDI(d.Source):
 			cdi = append(cdi, d.Source)
-			s.require(item("devices", i), "1.44")
+			s.require(item("devices", i)+".source", "1.44")
 		case strings.Trim(d.Permissions, "rwm") != "":
 			s.refuse(item("devices", i), codeInvalid, "they are some of r, w and m", "%q are no permissions on a device", d.Permissions)
 		default:
