@@ -164,7 +164,7 @@ func (r *recipe) pin(p *Project, inactive types.Services) []Diagnostic {
 		used[key] = true
 		if locked := lock.lockedRef(*ref); locked != "" {
 			*ref = locked
-		} else if ok {
+		} else if ok && s.Pull.Policy != PullNever { // what is never pulled may have come from no registry
 			found = append(found, Diagnostic{Severity: Warning, Code: "not-locked", Path: "services." + s.Name + ".image",
 				Message: fmt.Sprintf("image %q is not in the lock %s", *ref, filepath.Base(path)), Hint: "`galley lock` adds it"})
 		}

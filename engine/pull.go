@@ -61,7 +61,7 @@ func (a pullImage) do(ctx context.Context, r *run) error {
 			return a.settle(r, failure)
 		}
 		pause := jittered(r.opts.PullPause << (try - 1))
-		r.warn(fmt.Sprintf("%v; trying again in %s", failure.Err, pause.Round(time.Millisecond)))
+		r.warn(fmt.Sprintf("%s; trying again in %s", said(failure), pause.Round(time.Millisecond)))
 		select {
 		case <-ctx.Done():
 			return errLeft
@@ -75,8 +75,13 @@ func (a pullImage) settle(r *run, failure *ImageError) error {
 	if !a.optional {
 		return failure
 	}
-	r.warn(fmt.Sprintf("%v; what is there is used", failure.Err))
+	r.warn(fmt.Sprintf("%s; what is there is used", said(failure)))
 	return nil
+}
+
+// said is what failed, without what the docker client puts before the Engine's words.
+func said(failure *ImageError) string {
+	return strings.ReplaceAll(failure.Err.Error(), "Error response from daemon: ", "")
 }
 
 // jittered is between half of d and all of it: machines that failed together shall not come back together.

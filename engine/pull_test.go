@@ -94,7 +94,7 @@ func TestAPullIsTriedAgainWhileTheNetworkFails(t *testing.T) {
 				t.Errorf("got %d pulls, want 3", p.pulls())
 			}
 			warnings := p.details(engine.Warned)
-			if len(warnings) != 2 || !strings.Contains(warnings[0], "; trying again in ") {
+			if len(warnings) != 2 || !strings.Contains(warnings[0], "; trying again in ") || strings.Contains(warnings[0], "daemon") {
 				t.Errorf("got warnings %q, want one before each further try", warnings)
 			}
 		})

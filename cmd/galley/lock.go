@@ -30,7 +30,8 @@ With --update the tags of the services named, or of all, are looked up anew. Ser
 inactive profiles are locked too.
 
 A digest comes from what the Engine has pulled or, if it has nothing or with --update,
-from the registry. An image that came from no registry has none and can't be locked.
+from the registry. An image that is in no registry has none; with pull_policy never or
+build it is left out.
 Containers are not replaced by a lock for what they run.
 
 While there is a lock, an image that is not in it is a warning (not-locked), and so is an
@@ -112,12 +113,13 @@ func (c *cli) newLock(ctx context.Context, p *compose.Project, old *compose.Lock
 	return lock, err
 }
 
-// chosenImages are the references that the services named use; without names, all.
+// chosenImages are the references that the services named use; without names, all. What is never pulled may have come from
+// no registry, and is left out.
 func chosenImages(p *compose.Project, services []string) map[string]bool {
 	chosen := *p
-	if len(services) > 0 {
-		chosen.Services = slices.DeleteFunc(slices.Clone(p.Services), func(s *compose.Service) bool { return !slices.Contains(services, s.Name) })
-	}
+	chosen.Services = slices.DeleteFunc(slices.Clone(p.Services), func(s *compose.Service) bool {
+		return s.Pull.Policy == compose.PullNever || len(services) > 0 && !slices.Contains(services, s.Name)
+	})
 	asked := map[string]bool{}
 	for _, ref := range chosen.Images() {
 		asked[ref] = true
