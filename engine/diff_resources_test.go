@@ -44,6 +44,21 @@ func TestDiffOfResources(t *testing.T) {
 5 start container shop-db-1.db-spec (volume shop_data is made anew) needs 4
 6 rename container shop-db-1.db-spec (takes the old one's place) needs 1 5
 `},
+		"going back leaves a volume as it is now": {
+			want: func() *compose.Project {
+				p := shop(service("db", func(s *compose.Service) { s.Host.Binds = []string{"shop_data:/data"} }))
+				p.Volumes = []*compose.Volume{{Key: "data", Name: "shop_data", Hash: "1:then"}}
+				return p
+			}(),
+			have: func() *State {
+				s := observed(ran("db"))
+				s.Volumes = []*volume.Volume{{Name: "shop_data", Labels: map[string]string{compose.LabelProject: "shop", compose.LabelHash: "1:now"}}}
+				return s
+			}(),
+			opts: DiffOptions{Pins: map[string]Pin{}},
+			plan: `
+warning: the definition of volume shop_data changed since, and it stays as it is now
+`},
 		"warns about orphans": {
 			want: shop(service("web")),
 			have: observed(ran("old"), ran("web")),

@@ -30,6 +30,8 @@ func (d *differ) planVolumes(services []*compose.Service) {
 			d.warn("volume %s was not made for project %s and is used as it is; `external: true` says so", v.Name, d.want.Name)
 		case d.remakes(v.Name):
 			d.remakeVolume(v)
+		case d.volumeChanged(v) && d.opts.Pins != nil:
+			d.warn("the definition of volume %s changed since, and it stays as it is now", v.Name)
 		case d.volumeChanged(v):
 			d.errs = append(d.errs, &VolumeChangedError{Key: v.Key, Volume: v.Name})
 		}
