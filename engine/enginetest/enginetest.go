@@ -51,6 +51,7 @@ type Engine struct {
 	networks   map[string]*netw
 	volumes    map[string]*vol
 	images     map[string]*img
+	layers     map[string][]byte // of the images, without compression, by digest
 	remote     map[string]*remoteImage
 	execs      map[string]*execution
 	ports      portTable
@@ -110,7 +111,7 @@ func (e *Engine) Reset() {
 	e.containers = map[string]*ctr{}
 	e.networks = map[string]*netw{}
 	e.volumes = map[string]*vol{}
-	e.images = map[string]*img{}
+	e.images, e.layers = map[string]*img{}, map[string][]byte{}
 	e.remote = map[string]*remoteImage{}
 	e.execs = map[string]*execution{}
 	e.ports = portTable{}

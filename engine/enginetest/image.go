@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -25,7 +24,7 @@ import (
 type Image struct {
 	// Ref is the image's reference, as "busybox" or "localhost:5000/app:1".
 	Ref string
-	// ID is "sha256:…"; "" makes one of all that follows.
+	// ID is "sha256:…"; "" makes it the digest of the configuration that follows, as it is for an Engine.
 	ID string
 	// Digest is what a registry calls it, "sha256:…"; "" makes one of the ID for a remote image.
 	Digest                   string
@@ -37,11 +36,14 @@ type Image struct {
 	StopSignal, Architecture string
 	// Files are in its layer: contents by absolute path. One in a bin directory is a program, run as a shell script.
 	Files map[string]string
-	// Layers are the digests of its layers, "sha256:…"; nil makes one of the ID.
+	// Layers are the digests of its layers, "sha256:…"; nil makes one of Ref and Files.
 	Layers []string
 	// Size is in bytes; Created is now if it is zero.
 	Size    int64
 	Created time.Time
+
+	// raw is the configuration that the image was loaded with.
+	raw []byte
 }
 
 // img is an image that the Engine has.
@@ -56,6 +58,8 @@ type img struct {
 	size    int64
 	created time.Time
 	tagged  time.Time
+	// raw is the configuration as archives have it.
+	raw []byte
 }
 
 // AddImage gives the Engine an image, which takes the tag from another that has it. It returns the image's id.
@@ -67,22 +71,23 @@ func (e *Engine) AddImage(i Image) string {
 
 // keep stores the image under its reference.
 func (e *Engine) keep(i Image) *img {
+	if i.Layers == nil {
+		layer := i.layer()
+		i.Layers = []string{digestOf(layer)}
+		e.layers[i.Layers[0]] = layer
+	}
 	id := i.id()
 	m := e.images[id]
 	if m == nil {
 		m = &img{
 			id: id, files: i.Files, layers: i.Layers, arch: cmp.Or(i.Architecture, "amd64"), size: cmp.Or(i.Size, 1982361), created: i.Created,
-			config: container.Config{
-				Cmd: i.Cmd, Entrypoint: i.Entrypoint, Env: i.Env, Labels: i.Labels, Healthcheck: i.Healthcheck,
-				User: i.User, WorkingDir: i.WorkingDir, StopSignal: i.StopSignal, Volumes: set[string](i.Volumes), ExposedPorts: ports(i.ExposedPorts),
-			},
+			config: i.config(), raw: i.raw,
+		}
+		if m.raw == nil {
+			m.raw = i.configJSON()
 		}
 		if m.created.IsZero() {
 			m.created = time.Now().UTC()
-		}
-		if m.layers == nil {
-			sum := sha256.Sum256([]byte("layer of " + id))
-			m.layers = []string{"sha256:" + hex.EncodeToString(sum[:])}
 		}
 		e.images[id] = m
 	}
@@ -104,12 +109,18 @@ func (m *img) addDigest(digest string) {
 	}
 }
 
-func (i Image) id() string {
-	if i.ID != "" {
-		return i.ID
-	}
-	sum := sha256.Sum256([]byte(fmt.Sprintf("%v", i)))
+func (i Image) id() string { return cmp.Or(i.ID, digestOf(i.configJSON())) }
+
+func digestOf(content []byte) string {
+	sum := sha256.Sum256(content)
 	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+func (i Image) config() container.Config {
+	return container.Config{
+		Cmd: i.Cmd, Entrypoint: i.Entrypoint, Env: i.Env, Labels: i.Labels, Healthcheck: i.Healthcheck,
+		User: i.User, WorkingDir: i.WorkingDir, StopSignal: i.StopSignal, Volumes: set[string](i.Volumes), ExposedPorts: ports(i.ExposedPorts),
+	}
 }
 
 func set[K ~string](keys []string) map[K]struct{} {

@@ -67,6 +67,7 @@ func (e *Engine) routes() []route {
 		{"GET /images/json", e.listImages},
 		{"POST /images/create", e.pullImage},
 		{"POST /images/load", e.loadImages},
+		{"GET /images/get", e.saveImages},
 		{"GET /images/*/json", e.inspectImage},
 		{"POST /images/*/tag", e.tagImage},
 		{"DELETE /images/*", e.removeImage},

@@ -4,7 +4,9 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -238,11 +240,14 @@ func TestPullsSucceedAndFail(t *testing.T) {
 func TestAnArchiveIsLoaded(t *testing.T) {
 	_, docker := dial(t)
 	ctx := deadline(t)
+	const layer = "content"
+	diffID := fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(layer)))
 	var body bytes.Buffer
 	w := tar.NewWriter(&body)
 	for name, text := range map[string]string{
+		"l/layer.tar":   layer,
 		"manifest.json": `[{"Config":"c.json","RepoTags":["loaded:1"],"Layers":["l/layer.tar"]}]`,
-		"c.json":        `{"architecture":"amd64","os":"linux","config":{"Cmd":["sleep","infinity"],"Volumes":{"/data":{}}},"rootfs":{"type":"layers","diff_ids":["sha256:abc"]}}`,
+		"c.json":        `{"architecture":"amd64","os":"linux","config":{"Cmd":["sleep","infinity"],"Volumes":{"/data":{}}},"rootfs":{"type":"layers","diff_ids":["` + diffID + `"]}}`,
 	} {
 		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(text))}); err != nil {
 			t.Fatal(err)
@@ -270,7 +275,7 @@ func TestAnArchiveIsLoaded(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	got, err := docker.ImageInspect(ctx, "loaded:1")
-	if err != nil || len(got.RootFS.Layers) != 1 || got.RootFS.Layers[0] != "sha256:abc" || got.Config.Cmd[0] != "sleep" {
+	if err != nil || len(got.RootFS.Layers) != 1 || got.RootFS.Layers[0] != diffID || got.Config.Cmd[0] != "sleep" {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	if got := load(strings.NewReader("this is no archive")); !strings.Contains(got, `"error"`) {
