@@ -142,10 +142,11 @@ type supervisor struct {
 	turn    *Turn
 	granted bool
 
-	// fresh: a recipe was loaded and is not applied yet. look: there is something new to be read, at lookAt; with all,
+	// raw: a recipe was loaded and is not prepared yet; after a failure not before rest. fresh: it is not applied yet. look: there is something new to be read, at lookAt; with all,
 	// not of containers alone. unjudged: what was read has not been compared yet.
-	fresh, look, all, unjudged bool
-	lookAt, resync             time.Time
+	raw, fresh, look, all, unjudged bool
+	rest                            time.Time
+	lookAt, resync                  time.Time
 	// inFull: what is known of settings is not enough, somebody changed some; wasInFull: what was read last has them all.
 	inFull, wasInFull bool
 
@@ -240,6 +241,7 @@ func (s *supervisor) enforce(project *compose.Project, pins map[string]Pin) {
 		s.condition.loaded = time.Now()
 	}
 	s.want, s.fresh = project, true
+	s.raw, s.rest = s.opts.Prepare != nil, time.Time{}
 	s.readSoon(true, 0)
 	s.book.forgive()
 	s.note(Note{Kind: NoteLoaded, Text: project.Name})
@@ -283,10 +285,10 @@ func (s *supervisor) advance(ctx context.Context) {
 		s.observe(ctx)
 		return
 	}
-	if s.have == nil || s.work != nil || !(s.unjudged || s.fresh || due(s.verdict.next, now)) {
+	if s.have == nil || s.work != nil || now.Before(s.rest) || !(s.unjudged || s.fresh || due(s.verdict.next, now)) {
 		return
 	}
-	if v := s.judge(now); !v.empty && s.turn == nil {
+	if v := s.judge(now); (!v.empty || s.raw) && s.turn == nil {
 		s.prepare(ctx)
 	}
 }
@@ -300,7 +302,7 @@ func (s *supervisor) judge(now time.Time) verdict {
 	if !s.fresh {
 		s.tellDrift(v)
 	}
-	if v.empty && s.turn == nil && !(s.opts.NoRepair && len(v.drift) > 0) {
+	if v.empty && !s.raw && s.turn == nil && !(s.opts.NoRepair && len(v.drift) > 0) {
 		s.fresh = false
 	}
 	s.tellWarnings(v)

@@ -265,6 +265,38 @@ func testRunReload(t *testing.T, s *suite) {
 	h.until("the invalid recipe is told", func() bool { return h.report.Recipe != nil && h.up() })
 }
 
+func testRunPrepares(t *testing.T, s *suite) {
+	var mu sync.Mutex
+	var prepared []int // how many services had the recipes
+	refusal := errors.New("a tarball is broken")
+	h := s.hold(t, s.recipe(svc("web")), func(o *engine.RunOptions) {
+		o.Prepare = func(_ context.Context, _ *engine.Engine, want *compose.Project) error {
+			mu.Lock()
+			defer mu.Unlock()
+			prepared = append(prepared, len(want.Services))
+			return refusal
+		}
+	})
+	h.until("the refusal is told", func() bool { return errors.Is(h.report.Err, refusal) })
+	if found := s.phases(t); len(found) > 0 {
+		t.Fatalf("got %v before the recipe was prepared", found)
+	}
+	mu.Lock()
+	refusal = nil
+	mu.Unlock()
+	h.take(func() { h.project = s.recipe(svc("web"), svc("more")) })
+	h.reload <- struct{}{}
+	h.until("more is up", func() bool { return h.up() && h.service("more").Phase == engine.PhaseUp })
+	h.mended(func() {
+		must(t, s.docker.ContainerRemove(t.Context(), s.project+"-web-1", container.RemoveOptions{Force: true}))
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	if !slices.Equal(prepared, []int{1, 2}) {
+		t.Errorf("prepared %v, want each recipe once", prepared)
+	}
+}
+
 func testRunTurns(t *testing.T, s *suite) {
 	h := s.hold(t, s.recipe(svc("db"), svc("web", waits("db", compose.Started))))
 	h.untilUp()

@@ -19,8 +19,8 @@ type work struct {
 	facts   map[string]*Facts
 	release func()
 	cancel  context.CancelFunc
-	// fresh: a recipe is applied that was just loaded.
-	fresh bool
+	// fresh: a recipe is applied that was just loaded. raw: it is prepared before.
+	fresh, raw bool
 	began time.Time
 
 	// walking: the plan is being walked. err and restored tell how that ended.
@@ -39,7 +39,7 @@ type work struct {
 // prepare takes the lock and reads everything: what is decided on it can't be changed by others.
 func (s *supervisor) prepare(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
-	w := &work{want: s.want, link: s.link, cancel: cancel, fresh: s.fresh, began: time.Now(), unfinished: map[string]error{}}
+	w := &work{want: s.want, link: s.link, cancel: cancel, fresh: s.fresh, raw: s.raw, began: time.Now(), unfinished: map[string]error{}}
 	s.work = w
 	e, facts := s.link.engine, maps.Clone(s.facts)
 	clear(s.dirty)
@@ -49,7 +49,7 @@ func (s *supervisor) prepare(ctx context.Context) {
 	}
 	go func() {
 		w.release, w.err = s.opts.Lock(ctx, w.want.Name)
-		if w.err == nil && w.fresh && s.opts.Prepare != nil {
+		if w.err == nil && w.raw {
 			w.err = s.opts.Prepare(ctx, e, w.want)
 		}
 		if w.err == nil {
@@ -155,6 +155,7 @@ func (s *supervisor) ended(ctx context.Context, w *work) {
 	case w.err != nil || w.stopping || w.want != s.want || w.link != s.link:
 		s.unprepared(w)
 	default:
+		s.raw = s.raw && !w.raw
 		s.know(w.have, w.facts)
 		v := s.judge(time.Now())
 		if !v.empty {
@@ -172,6 +173,9 @@ func (s *supervisor) unprepared(w *work) {
 		return
 	}
 	s.fail(w.err)
+	if w.raw {
+		s.rest = time.Now().Add(maxPause)
+	}
 	s.readSoon(true, maxPause)
 }
 

@@ -18,8 +18,9 @@ import (
 
 // importFlags say which tarballs to import; up, run and check have them as --import.
 type importFlags struct {
-	globs []string
-	root  string
+	globs    []string
+	root     string
+	parallel int
 }
 
 // importLists is where the lists of BOSH jobs are, as seen from the root.
@@ -51,6 +52,7 @@ Of several tarballs that give the same tag to different images the last one coun
 		},
 	}
 	flags.addRoot(cmd.Flags())
+	cmd.Flags().IntVar(&flags.parallel, "import-parallel", 0, "load `NUMBER` tarballs at once (default: one for each CPU)")
 	return cmd
 }
 
@@ -62,6 +64,7 @@ func (i *importFlags) addRoot(f *pflag.FlagSet) {
 func (i *importFlags) addTo(f *pflag.FlagSet) {
 	f.StringArrayVar(&i.globs, "import", nil, "load the tarballs that `GLOB` names before; repeatable (without GLOB: those of BOSH jobs)")
 	f.Lookup("import").NoOptDefVal = importLists
+	f.IntVar(&i.parallel, "import-parallel", 0, "import `NUMBER` tarballs at once (default: one for each CPU)")
 }
 
 // patterns are the GLOBs, or the default one.
@@ -77,9 +80,40 @@ func (c *cli) scanner(root string) imports.Scanner {
 	return imports.Scanner{Root: root, Record: imports.OpenRecord(filepath.Join(c.paths().State, "tarballs"))}
 }
 
+// importer loads what tarballs hold and an Engine lacks, and tells of it in its caller's way.
+type importer struct {
+	scanner  imports.Scanner
+	patterns []string
+	parallel int
+	apply    func(context.Context, *engine.Engine, *engine.Plan) error
+	warn     func(text string)
+	say      func(text string)
+}
+
+// importer shows its progress on the terminal.
+func (c *cli) importer(flags *importFlags) *importer {
+	return &importer{
+		scanner: c.scanner(flags.root), patterns: flags.patterns(), parallel: flags.parallel,
+		warn: c.ui.warn,
+		say: func(text string) {
+			if !c.global.dryRun {
+				c.ui.say("%s", text)
+			}
+		},
+		apply: func(ctx context.Context, e *engine.Engine, plan *engine.Plan) error {
+			if c.global.dryRun {
+				return c.printPlan(plan, "text")
+			}
+			show := c.follow(ctx, e, "import", len(plan.Steps))
+			defer show.close()
+			return e.Apply(ctx, plan)
+		},
+	}
+}
+
 func (c *cli) importOnly(ctx context.Context, flags *importFlags) error {
-	scanner := c.scanner(flags.root)
-	archives, faults := scanner.Scan(ctx, flags.patterns()...)
+	i := c.importer(flags)
+	archives, faults := i.scanner.Scan(ctx, i.patterns...)
 	if ctx.Err() != nil {
 		return faults
 	}
@@ -88,24 +122,32 @@ func (c *cli) importOnly(ctx context.Context, flags *importFlags) error {
 		return errors.Join(faults, err)
 	}
 	defer e.Close()
-	return errors.Join(faults, c.loadImages(ctx, e, scanner, archives))
+	return errors.Join(faults, i.load(ctx, e, archives))
 }
 
-// importFirst imports before a recipe is brought up, if --import asks for it. What went wrong ends it, before anything is
-// touched, as long as the Engine lacks an image of the recipe. Where it has them all, as after a reboot, the recipe does not
-// suffer from a tarball: then faults are told when it is up.
-func (c *cli) importFirst(ctx context.Context, e *engine.Engine, project *compose.Project, flags *importFlags) (faults, err error) {
-	if len(flags.globs) == 0 {
-		return nil, nil
+// importFirst imports before up does anything else; see [importer.before].
+func (c *cli) importFirst(ctx context.Context, s *survey, flags *importFlags) (faults, err error) {
+	faults, err = c.importer(flags).before(ctx, s.engine, s.project)
+	if c.global.dryRun {
+		return errors.Join(faults, err), nil // the recipe's plan is shown in any case
 	}
-	scanner := c.scanner(flags.root)
-	archives, faults := scanner.Scan(ctx, flags.globs...)
+	if err == nil {
+		s.state, err = s.engine.State(ctx, s.project.Name)
+	}
+	return faults, err
+}
+
+// before imports before a recipe is brought up. What went wrong ends it, before anything is touched, as long as the Engine
+// lacks an image of the recipe. Where it has them all, as after a reboot, the recipe does not suffer from a tarball: faults
+// are what is to be told then.
+func (i *importer) before(ctx context.Context, e *engine.Engine, project *compose.Project) (faults, err error) {
+	archives, faults := i.scanner.Scan(ctx, i.patterns...)
 	if ctx.Err() != nil {
 		return nil, faults
 	}
-	faults = errors.Join(faults, c.loadImages(ctx, e, scanner, archives))
-	if faults == nil || c.global.dryRun {
-		return faults, nil
+	faults = errors.Join(faults, i.load(ctx, e, archives))
+	if faults == nil {
+		return nil, nil
 	}
 	state, err := e.State(ctx, project.Name)
 	if err != nil {
@@ -126,28 +168,24 @@ func quotedList(texts []string) string {
 	return strings.Join(all, ", ")
 }
 
-// loadImages has the Engine load what it lacks of archives, and shows how that is getting on.
-func (c *cli) loadImages(ctx context.Context, e *engine.Engine, scanner imports.Scanner, archives []imports.Archive) error {
-	plan, err := e.PlanLoad(ctx, archives, engine.LoadOptions{Scanner: scanner, Parallel: max(0, c.global.parallel)})
+// load has the Engine load what it lacks of archives.
+func (i *importer) load(ctx context.Context, e *engine.Engine, archives []imports.Archive) error {
+	plan, err := e.PlanLoad(ctx, archives, engine.LoadOptions{Scanner: i.scanner, Parallel: i.parallel})
 	if err != nil {
 		return err
 	}
-	if c.global.dryRun {
-		return c.printPlan(plan, "text")
-	}
 	for _, warning := range plan.Warnings {
-		c.ui.warn(warning)
+		i.warn(warning)
 	}
+	plan.Warnings = nil
 	if !plan.Empty() {
-		show := c.follow(ctx, e, "import", len(plan.Steps))
-		err = e.Apply(ctx, plan)
-		show.close()
+		err = i.apply(ctx, e, plan)
 	}
-	if saving := scanner.Record.Save(); saving != nil {
-		c.ui.warn(saving.Error())
+	if saving := i.scanner.Record.Save(); saving != nil {
+		i.warn(saving.Error())
 	}
 	if err == nil {
-		c.ui.say("import: %s", importSummary(archives, plan))
+		i.say("import: " + importSummary(archives, plan))
 	}
 	return err
 }

@@ -13,7 +13,16 @@ import (
 // matter only where the Engine lacks an image.
 func (s *supervision) prepare(ctx context.Context, e *engine.Engine, project *compose.Project) error {
 	s.begin()
-	faults, err := s.cli.importFirst(ctx, e, project, &s.flags.imports)
+	if len(s.flags.imports.globs) == 0 {
+		return nil
+	}
+	i := s.cli.importer(&s.flags.imports)
+	i.warn, i.say = func(text string) { s.log.Warn(text) }, func(text string) { s.log.Info(text) }
+	i.apply = func(ctx context.Context, e *engine.Engine, plan *engine.Plan) error {
+		e.Notify = journal{s.log}.step
+		return e.Apply(ctx, plan)
+	}
+	faults, err := i.before(ctx, e, project)
 	if faults != nil {
 		journal{s.log}.failed("importing", nil, faults)
 	}

@@ -113,18 +113,15 @@ func (c *cli) up(ctx context.Context, u *upFlags, opts engine.DiffOptions) error
 	if err := u.check(s.project, append(opts.Services, u.exitCodeFrom...)); err != nil {
 		return err
 	}
-	faults, err := c.importFirst(ctx, s.engine, s.project, &u.importFlags)
-	if err != nil {
-		return err
+	var faults error
+	if len(u.globs) > 0 {
+		if faults, err = c.importFirst(ctx, s, &u.importFlags); err != nil {
+			return err
+		}
 	}
 	if c.global.dryRun {
 		_, err := c.showPlan(ctx, s, opts, "text")
 		return errors.Join(faults, err)
-	}
-	if len(u.globs) > 0 {
-		if s.state, err = s.engine.State(ctx, s.project.Name); err != nil {
-			return errors.Join(faults, err)
-		}
 	}
 	if err := locks.tell(engine.Wish{Services: opts.Services, Reload: true}); err != nil {
 		return err
