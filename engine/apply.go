@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -108,10 +109,10 @@ type run struct {
 }
 
 // carryOut does the action and explains its failure. What changes the Engine is finished even when ctx ends: half a
-// change is worse than one more. Waits, pulls and loads end with ctx.
+// change is worse than one more. Waits, and what moves whole images, end with ctx.
 func (r *run) carryOut(ctx context.Context, action Action) error {
-	waits := action.Verb() == VerbAwait || action.Verb() == VerbPull || action.Verb() == VerbLoad
-	if !waits || r.plan.Steps[r.step].urgent {
+	waits := []Verb{VerbAwait, VerbPull, VerbLoad, VerbSave}
+	if !slices.Contains(waits, action.Verb()) || r.plan.Steps[r.step].urgent {
 		ctx = context.WithoutCancel(ctx)
 	}
 	var err error

@@ -46,6 +46,13 @@ func (m *meter) unpacked(done, total int64) {
 	m.note("unpacking", m.layers+done, 0)
 }
 
+// packed tells how much of a new archive was written.
+func (m *meter) packed(done, total int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.note("packing", done, total)
+}
+
 func (m *meter) note(stage string, done, total int64) {
 	now := time.Now()
 	if m.stage != stage {

@@ -86,6 +86,7 @@ const (
 	VerbCreate     Verb = "create"
 	VerbPull       Verb = "pull"
 	VerbLoad       Verb = "load"
+	VerbSave       Verb = "save"
 	VerbTag        Verb = "tag"
 	VerbStart      Verb = "start"
 	VerbStop       Verb = "stop"

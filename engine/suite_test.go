@@ -79,6 +79,11 @@ func tests() map[string]func(*testing.T, *suite) {
 		"a changed secret replaces, and the old one is left to the old": testFilesChanged,
 		"a changed secret is told where the recipe says so":             testFilesSignalled,
 		"configs and secrets that are lost are written before a start":  testFilesLost,
+		"run prepares a recipe before it holds it":                      testRunPrepares,
+		"tarballs are loaded once and recognised":                       testLoad,
+		"layers that are there are left out":                            testLoadOnTop,
+		"nothing is left of a broken tarball":                           testLoadBroken,
+		"what is saved can be loaded again":                             testSave,
 	}
 }
 

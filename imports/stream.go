@@ -2,6 +2,7 @@ package imports
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -132,6 +133,8 @@ type pour struct {
 	names map[string]string
 	files map[string]bool
 	clear map[string]int64
+	// kept, if set, takes the wanted configurations, which then are not written.
+	kept map[string][]byte
 	// written are the layers and configurations that the new archive has.
 	written map[string]bool
 }
@@ -184,11 +187,26 @@ func (p *pour) add(name string, content []byte) error {
 
 // document copies an image's configuration, if it is wanted.
 func (p *pour) document(f *file, text []byte) error {
-	if p == nil || p.written[f.digest] || !slices.ContainsFunc(p.wanted, func(w Wanted) bool { return w.Image.ID == f.digest }) {
+	if p != nil && p.kept != nil {
+		p.keep(f, text)
+		return nil
+	}
+	if p == nil || p.written[f.digest] || !p.wantsConfig(f.digest) {
 		return nil
 	}
 	p.written[f.digest] = true
 	return p.add(configName(f.digest), text)
+}
+
+// keep takes a configuration, if it is wanted.
+func (p *pour) keep(f *file, text []byte) {
+	if p.kept[f.digest] == nil && p.wantsConfig(f.digest) {
+		p.kept[f.digest] = bytes.Clone(text)
+	}
+}
+
+func (p *pour) wantsConfig(id string) bool {
+	return slices.ContainsFunc(p.wanted, func(w Wanted) bool { return w.Image.ID == id })
 }
 
 func configName(id string) string { return strings.TrimPrefix(id, "sha256:") + ".json" }

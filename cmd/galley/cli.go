@@ -118,6 +118,7 @@ func (c *cli) commands() []*cobra.Command {
 		c.execCommand(),
 		c.imagesCommand(),
 		c.importCommand(),
+		c.exportCommand(),
 		c.startCommand(),
 		c.restartCommand(),
 		c.pullCommand(),

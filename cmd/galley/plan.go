@@ -161,7 +161,7 @@ func planSummary(plan *engine.Plan) string {
 	}
 	var parts []string
 	for _, v := range []engine.Verb{
-		engine.VerbLoad, engine.VerbTag, engine.VerbPull, engine.VerbWrite, engine.VerbCreate, engine.VerbUpdate,
+		engine.VerbLoad, engine.VerbTag, engine.VerbSave, engine.VerbPull, engine.VerbWrite, engine.VerbCreate, engine.VerbUpdate,
 		engine.VerbConnect, engine.VerbStart, engine.VerbRestart, engine.VerbSignal, engine.VerbUnpause, engine.VerbPause,
 		engine.VerbKill, engine.VerbStop, engine.VerbDisconnect, engine.VerbRemove, engine.VerbRename,
 	} {

@@ -81,6 +81,8 @@ func wordsOf(v engine.Verb) wording {
 		return wording{"signalling", "signalled"}
 	case engine.VerbTag:
 		return wording{"tagging", "tagged"}
+	case engine.VerbSave:
+		return wording{"saving", "saved"}
 	case engine.VerbPull, engine.VerbLoad, engine.VerbStart, engine.VerbKill, engine.VerbRestart, engine.VerbConnect, engine.VerbDisconnect:
 		return wording{string(v) + "ing", string(v) + "ed"}
 	}
