@@ -142,8 +142,9 @@ type supervisor struct {
 	turn    *Turn
 	granted bool
 
-	// raw: a recipe was loaded and is not prepared yet; after a failure not before rest. fresh: it is not applied yet. look: there is something new to be read, at lookAt; with all,
-	// not of containers alone. unjudged: what was read has not been compared yet.
+	// raw: a recipe was loaded and is not prepared yet; after a failure not before rest. fresh: it is not applied yet. look:
+	// there is something new to be read, at lookAt; with all, not of containers alone. unjudged: what was read has not been
+	// compared yet.
 	raw, fresh, look, all, unjudged bool
 	rest                            time.Time
 	lookAt, resync                  time.Time

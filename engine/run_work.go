@@ -21,7 +21,7 @@ type work struct {
 	cancel  context.CancelFunc
 	// fresh: a recipe is applied that was just loaded. raw: it is prepared before.
 	fresh, raw bool
-	began time.Time
+	began      time.Time
 
 	// walking: the plan is being walked. err and restored tell how that ended.
 	walking bool
