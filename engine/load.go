@@ -154,14 +154,14 @@ func chains(diffIDs []string) []string {
 	return all
 }
 
-// layersOf is how many of an image's lowest layers the Engine has. Graph drivers ask for no layer that they have; the
-// containerd image store wants them all.
-func (s *Store) layersOf(img imports.Image) int {
+// layersOf is how many of an image's lowest layers the Engine has, by these chains or by its own. Graph drivers ask for no
+// layer that they have; the containerd image store wants them all.
+func (s *Store) layersOf(img imports.Image, more map[string]bool) int {
 	if s.Containerd {
 		return 0
 	}
 	for i, chain := range chains(img.DiffIDs) {
-		if !s.Chains[chain] {
+		if !s.Chains[chain] && !more[chain] {
 			return i
 		}
 	}
@@ -234,7 +234,7 @@ func (d *imageDiffer) archive(a imports.Archive) {
 		d.seen[img.ID] = true
 		id := d.have.find(img, d.opts.Scanner.Record)
 		if id == "" {
-			wanted = append(wanted, imports.Wanted{Image: img, Tags: tags, Have: d.have.layersOf(img)})
+			wanted = append(wanted, imports.Wanted{Image: img, Tags: tags, Have: d.have.layersOf(img, nil)})
 			continue
 		}
 		for _, tag := range tags {

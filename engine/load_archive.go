@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/docker/docker/api/types/image"
@@ -25,14 +26,42 @@ type loads struct {
 	scanner  imports.Scanner
 	parallel int
 	room     *room
+
+	mu sync.Mutex
+	// brought are the layers that this plan's loads have brought, as [Store.Chains].
+	brought map[string]bool
 }
 
 func newLoads(store *Store, opts LoadOptions) *loads {
-	l := &loads{store: store, scanner: opts.Scanner, parallel: opts.Parallel, room: newRoom(store.Root)}
+	l := &loads{store: store, scanner: opts.Scanner, parallel: opts.Parallel, room: newRoom(store.Root), brought: map[string]bool{}}
 	if l.parallel <= 0 {
 		l.parallel = runtime.GOMAXPROCS(0)
 	}
 	return l
+}
+
+// bring notes which layers the Engine has through a load.
+func (l *loads) bring(wanted []imports.Wanted) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, w := range wanted {
+		for _, chain := range chains(w.Image.DiffIDs) {
+			l.brought[chain] = true
+		}
+	}
+}
+
+// less is what remains wanted of images after the loads that have ended.
+func (l *loads) less(wanted []imports.Wanted) []imports.Wanted {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	wanted = slices.Clone(wanted)
+	for i, w := range wanted {
+		if n := l.store.layersOf(w.Image, l.brought); n > w.Have {
+			wanted[i].Have = n
+		}
+	}
+	return wanted
 }
 
 // loadArchive loads images out of an archive.
@@ -46,12 +75,16 @@ func (a loadArchive) Target() Target { return Target{Kind: KindTarball, Name: a.
 func (loadArchive) Verb() Verb       { return VerbLoad }
 
 func (a loadArchive) do(ctx context.Context, r *run) error {
+	a.wanted = a.less(a.wanted)
 	done, err := a.room.take(ctx, a.spool())
 	if err == nil {
 		if err = a.load(ctx, r); err != nil && a.omits() && strings.Contains(err.Error(), "no such file") {
 			err = a.whole().load(ctx, r) // a layer that was there has gone meanwhile
 		}
 		done()
+	}
+	if err == nil {
+		a.bring(a.wanted)
 	}
 	if ctx.Err() != nil {
 		return errLeft // the Engine acts on an archive's end alone, so nothing came of its beginning

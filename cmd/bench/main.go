@@ -31,10 +31,15 @@ func run(ctx context.Context) error {
 	galley := flag.String("galley", "bin/galley", "the `program` to measure")
 	runs := flag.Int("runs", 3, "`number` of rounds; the environment variable BENCH_RUNS overrides it")
 	within := flag.Duration("within", 6*time.Minute, "`time` after which no further round begins")
+	images := flag.Int("images", 20, "`number` of images in tarballs to load; 0 leaves that out")
+	bytes := flag.Int64("image-bytes", 2e9, "`bytes` that they have together")
+	contests := flag.Bool("projects", true, "measure what is done with projects")
 	flag.Parse()
 	switch flag.Arg(0) { // as which the bench runs itself
 	case "bare":
 		return bareUp(ctx, flag.Args()[1:])
+	case "load":
+		return bareLoad(ctx, flag.Args()[1:])
 	case "measure":
 		return measureHere(flag.Args()[1:])
 	}
@@ -48,10 +53,22 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("finding %q: %w", *galley, err)
 	}
-	return bench(ctx, program, *runs, *within)
+	b := &bench{galley: program, runs: *runs, within: *within, projects: *contests, images: *images, bytes: *bytes}
+	return b.run(ctx)
 }
 
-func bench(ctx context.Context, galley string, runs int, within time.Duration) (err error) {
+// bench is all that is measured on one Engine.
+type bench struct {
+	galley string
+	runs   int
+	within time.Duration
+	// projects says whether to measure what is done with them, images how many tarballs to load, with how many bytes in all.
+	projects bool
+	images   int
+	bytes    int64
+}
+
+func (b *bench) run(ctx context.Context) (err error) {
 	daemon, err := dockerd.Start(ctx, dockerd.Options{Log: os.Stderr})
 	if err != nil {
 		return err
@@ -64,29 +81,46 @@ func bench(ctx context.Context, galley string, runs int, within time.Duration) (
 	if err := dockerd.LoadImage(ctx, daemon.Client(), busybox); err != nil {
 		return err
 	}
-	version, err := daemon.Client().ServerVersion(ctx)
-	if err != nil {
-		return fmt.Errorf("asking for the Engine's version: %w", err)
-	}
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("finding the bench's own program: %w", err)
+	}
+	if b.projects {
+		if err := b.runProjects(ctx, daemon, self); err != nil {
+			return err
+		}
+	}
+	if b.images <= 0 {
+		return nil
+	}
+	dir, err := os.MkdirTemp("", "galley-bench")
+	if err != nil {
+		return fmt.Errorf("making a folder for tarballs: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	m := &importing{self: self, galley: b.galley, dir: dir, api: daemon.Client(), host: daemon.Host(), images: b.images, bytes: b.bytes}
+	return m.run(ctx, b.runs, time.Now().Add(b.within))
+}
+
+func (b *bench) runProjects(ctx context.Context, daemon *dockerd.Daemon, self string) error {
+	version, err := daemon.Client().ServerVersion(ctx)
+	if err != nil {
+		return fmt.Errorf("asking for the Engine's version: %w", err)
 	}
 	dir, err := os.MkdirTemp("", "galley-bench")
 	if err != nil {
 		return fmt.Errorf("making a folder for recipes: %w", err)
 	}
 	defer os.RemoveAll(dir)
-
-	all, err := contestants(ctx, galley, self)
+	all, err := contestants(ctx, b.galley, self)
 	if err != nil {
 		return err
 	}
-	b := &contest{self: self, dir: dir, host: daemon.Host(), tools: all, results: make(map[string]map[string][]sample)}
-	rounds, err := b.run(ctx, runs, time.Now().Add(within))
+	c := &contest{self: self, dir: dir, host: daemon.Host(), tools: all, results: make(map[string]map[string][]sample)}
+	rounds, err := c.run(ctx, b.runs, time.Now().Add(b.within))
 	if err != nil {
 		return err
 	}
 	fmt.Printf("\nDocker Engine %s; medians of %d rounds; in brackets, how many times galley's\n\n", version.Version, rounds)
-	return b.print(os.Stdout)
+	return c.print(os.Stdout)
 }
