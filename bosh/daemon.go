@@ -139,8 +139,7 @@ func (v VM) scope(s *Settings) []string {
 // else on the VM (nice -10) and the small number of open files.
 func StartPlainly(cmd *exec.Cmd) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	// Only a limit that was set by syscall's own call is passed on to the child.
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: openFiles, Max: openFiles}); err != nil {
+	if err := raiseOpenFiles(); err != nil {
 		return fmt.Errorf("raising the number of open files: %w", err)
 	}
 	runtime.LockOSThread() // the child inherits the priority of the thread that makes it
@@ -149,6 +148,21 @@ func StartPlainly(cmd *exec.Cmd) error {
 		return fmt.Errorf("setting the priority: %w", err)
 	}
 	return cmd.Start()
+}
+
+// raiseOpenFiles raises the limit of open files for the processes that this one starts, as far as it may. Only a limit that
+// syscall's own call has set is passed on to them.
+func raiseOpenFiles() error {
+	err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: openFiles, Max: openFiles})
+	if !errors.Is(err, syscall.EPERM) {
+		return err
+	}
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return err
+	}
+	limit.Cur = limit.Max
+	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
 }
 
 // openFiles is the usual limit of a container engine (systemd's docker.service has long had it).

@@ -135,11 +135,6 @@ func programOf(pid int) string {
 	return filepath.Base(strings.TrimSuffix(exe, " (deleted)")) // an update removes the program that runs
 }
 
-// WritePID writes a pidfile at once, as a whole.
-func WritePID(pidfile string, pid int) error {
-	return WriteFile(pidfile, []byte(strconv.Itoa(pid)+"\n"))
-}
-
 // AwaitEnd returns when the process of that number has ended, at once if there is none, or with an error when ctx ends.
 func AwaitEnd(ctx context.Context, pid int) error {
 	p, err := openProcess(pid)

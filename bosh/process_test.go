@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,7 +39,7 @@ func TestAProcessIsFoundOnlyIfItRunsTheProgram(t *testing.T) {
 	cmd := child(t, "echo up; sleep 600 & wait")
 	shell := programOf(cmd.Process.Pid)
 	pidfile := filepath.Join(t.TempDir(), "pid")
-	if err := WritePID(pidfile, cmd.Process.Pid); err != nil {
+	if err := os.WriteFile(pidfile, fmt.Appendln(nil, cmd.Process.Pid), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if p, err := FindProcess(pidfile, "dockerd"); p != nil || err != nil {

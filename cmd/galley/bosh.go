@@ -268,7 +268,11 @@ func (c *cli) logged(vm *bosh.VM, name string, do func(out io.Writer) error) err
 	out := io.MultiWriter(c.err, &stamped{to: log})
 	c.err = out
 	c.ui = newUI(c.out, out, "never", "plain", c.getenv)
-	return do(out)
+	if err := do(out); err != nil {
+		c.report(err)
+		return statusError(exitFailed)
+	}
+	return nil
 }
 
 // stamped writes each line with the time.

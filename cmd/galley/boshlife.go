@@ -198,7 +198,7 @@ func (c *cli) boshSupervise(vm *bosh.VM) *cobra.Command {
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			// monit wants the pidfile at once; the process keeps its number when it becomes galley run.
-			if err := bosh.WritePID(vm.SupervisorPID(), os.Getpid()); err != nil {
+			if _, err := bosh.WritePIDFile(vm.SupervisorPID()); err != nil {
 				return err
 			}
 			err := c.supervise(cmd.Context(), vm)
@@ -239,7 +239,7 @@ func texts(all []failure) []string {
 // runArguments are those of the supervisor.
 func runArguments(vm *bosh.VM, settings *bosh.Settings) []string {
 	args := []string{
-		"run", "--own-restarts", "--import",
+		"run", "--own-restarts", "--remove-orphans", "--import",
 		"--pidfile", vm.SupervisorPID(), "--status", vm.Status(), "--socket", vm.Health(), "--log-file", vm.SupervisorLog(),
 	}
 	if settings.Rollback {
