@@ -201,16 +201,35 @@ func (c *cli) boshSupervise(vm *bosh.VM) *cobra.Command {
 			if _, err := bosh.WritePIDFile(vm.SupervisorPID()); err != nil {
 				return err
 			}
-			err := c.supervise(cmd.Context(), vm)
-			return errors.Join(err, vm.RecordFailure(err))
+			return c.superviseUntilItRuns(cmd.Context(), vm)
 		},
 	}
 }
 
-func (c *cli) supervise(ctx context.Context, vm *bosh.VM) error {
-	if err := vm.RecordFailure(nil); err != nil {
-		return err
+// retryAfter is how long the supervisor waits after a failed preparation: a script may find tomorrow what it lacks today.
+const retryAfter = 30 * time.Second
+
+// superviseUntilItRuns tries again what fails before the supervisor itself runs. Meanwhile the process stays, so that post-start
+// comes to say why, and nothing answers at the health socket, so that monit tells of it.
+func (c *cli) superviseUntilItRuns(ctx context.Context, vm *bosh.VM) error {
+	for {
+		err := c.supervise(ctx, vm)
+		if recording := vm.RecordFailure(err); recording != nil {
+			return errors.Join(err, recording)
+		}
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		c.report(err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(retryAfter):
+		}
 	}
+}
+
+func (c *cli) supervise(ctx context.Context, vm *bosh.VM) error {
 	settings, err := vm.ReadSettings()
 	if err != nil {
 		return err
@@ -223,6 +242,9 @@ func (c *cli) supervise(ctx context.Context, vm *bosh.VM) error {
 	}
 	run, err := command(ctx, vm, settings, runArguments(vm, settings)...)
 	if err != nil {
+		return err
+	}
+	if err := vm.RecordFailure(nil); err != nil {
 		return err
 	}
 	return bosh.Become(run)
