@@ -222,7 +222,8 @@ func shellQuoted(text string) string {
 func environ(vm *bosh.VM, settings *bosh.Settings) []string {
 	environ := settings.ToolEnviron(*vm)
 	if _, err := os.Stat(vm.Override()); err == nil {
-		environ = append(environ, "COMPOSE_FILE="+vm.Recipe()+":"+vm.Override())
+		// In place of the entry that is there: a process takes the first of two entries of one name.
+		environ[slices.Index(environ, "COMPOSE_FILE="+vm.Recipe())] += ":" + vm.Override()
 	}
 	return environ
 }
