@@ -38,6 +38,17 @@ func ExtensionKeys() []ExtensionKey {
 			Doc:  "Rewrite a config or secret in place when its content changes, and send that signal, for processes that can read it again.",
 			take: extensionSignal(func(out *Service, signal string) { out.OnSecretChange = signal }),
 		},
+		{
+			Name: "on_unhealthy", Value: "restart", Default: "an unhealthy container is left, and reported",
+			Doc: "Have galley run restart a container that became unhealthy, with a growing pause between one restart and the next.",
+			take: func(out *Service, value any) string {
+				out.RestartUnhealthy = value == "restart"
+				if !out.RestartUnhealthy {
+					return "restart"
+				}
+				return ""
+			},
+		},
 	}
 }
 

@@ -94,6 +94,8 @@ type Service struct {
 	OnSecretChange string
 	// NoEarlyProbes leaves it to the Engine alone to find out that a container became healthy (x-galley: early_probes).
 	NoEarlyProbes bool
+	// RestartUnhealthy has a supervisor restart a container that became unhealthy (x-galley: on_unhealthy).
+	RestartUnhealthy bool
 	// Fields are the digests of all that makes a container of this service what it is, by recipe attribute
 	// ("image", "environment.LOG_LEVEL"); a plan's reasons come from comparing them. Values are never in it.
 	Fields map[string]string

@@ -53,6 +53,8 @@ type DiffOptions struct {
 	keep map[string]map[string]bool
 	// leave are containers that ended and are not started, by id, with the reason.
 	leave map[string]string
+	// restart are containers that run and are to be restarted, by id, with the reason.
+	restart map[string]string
 	// noRefresh pulls only what is missing. It concerns Converge alone.
 	noRefresh bool
 	// OneOff, if set, limits the plan to what a one-off container needs, and to its creation; Services is not looked at.

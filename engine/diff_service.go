@@ -382,8 +382,14 @@ func (d *differ) nameFreed(name string) *node {
 	return nil
 }
 
-// planRestart restarts a service that asks for it when one that it depends on was replaced.
+// planRestart restarts the containers that options name, and a service that asks for it when one that it depends on was
+// replaced.
 func (d *differ) planRestart(p *servicePlan) {
+	for _, r := range p.replicas {
+		if r.started == nil && r.keep != nil && d.opts.restart[r.keep.ID] != "" {
+			d.restart(p, r, d.opts.restart[r.keep.ID], d.gatesOf(p.spec))
+		}
+	}
 	for _, need := range p.spec.Needs {
 		dependency := d.services[need.Service]
 		if !need.Restart || dependency == nil || !dependency.renewed() {

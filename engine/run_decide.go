@@ -21,6 +21,8 @@ type verdict struct {
 	// held says by service why it is left out, lying by container id why it is not started.
 	held  map[string]hold
 	lying map[string]string
+	// ailing says by container id why one that runs is to be restarted.
+	ailing map[string]string
 	// drift names what is not as wanted, by service, in the words of the plan.
 	drift map[string][]string
 	// warnings are the plan's.
@@ -48,7 +50,7 @@ const (
 
 // decide compares and says what is to be done now. fresh: the recipe was just loaded, so that there is nothing to wait for.
 func (l *ledger) decide(now time.Time, want *compose.Project, have *State, fresh bool) verdict {
-	v := verdict{held: map[string]hold{}, lying: l.lying(want, have), drift: map[string][]string{}}
+	v := verdict{held: map[string]hold{}, lying: l.lying(want, have), ailing: ailing(want, have), drift: map[string][]string{}}
 	for _, s := range want.Services {
 		if l.rests(s.Name) {
 			v.held[s.Name] = hold{kind: holdStopped, why: "stopped by hand"}
@@ -89,11 +91,44 @@ func (l *ledger) lying(want *compose.Project, have *State) map[string]string {
 	return lying
 }
 
+// ailing are the containers that run and are of no use so: unhealthy ones, where the recipe asks for it, and those that
+// share a namespace with one that has started since: theirs is the one before.
+func ailing(want *compose.Project, have *State) map[string]string {
+	byID := map[string]*Container{}
+	for _, c := range have.Containers {
+		byID[c.ID] = c
+	}
+	ailing := map[string]string{}
+	for _, c := range have.Containers {
+		s := want.Service(c.Service)
+		if s == nil || c.OneOff || c.Phase != container.StateRunning {
+			continue
+		}
+		if s.RestartUnhealthy && c.Health == container.Unhealthy {
+			ailing[c.ID] = "is unhealthy"
+		}
+		for service, id := range parseParents(c.Summary.Labels[labelParents]) {
+			parent := byID[id]
+			if parent != nil && parent.Phase == container.StateRunning && sharesNamespace(s, service) && parent.Started.After(c.Started) && !c.Started.IsZero() {
+				ailing[c.ID] = fmt.Sprintf("service %s, whose namespace it shares, was restarted", service)
+			}
+		}
+	}
+	return ailing
+}
+
+// sharesNamespace tells whether a service's containers live in a namespace of another's, not merely on its volumes.
+func sharesNamespace(s *compose.Service, parent string) bool {
+	return slices.Contains([]string{
+		string(s.Host.NetworkMode), string(s.Host.IpcMode), string(s.Host.PidMode), string(s.Host.UTSMode), string(s.Host.Cgroup),
+	}, compose.ServicePrefix+parent)
+}
+
 // options are a plan's for the services named.
 func (l *ledger) options(v *verdict, want *compose.Project, names []string) DiffOptions {
 	opts := l.opts.Diff
 	opts.Services, opts.NoDeps = names, true
-	opts.leave, opts.keep, opts.Pins = v.lying, l.putBack, l.pins
+	opts.leave, opts.keep, opts.Pins, opts.restart = v.lying, l.putBack, l.pins, v.ailing
 	for name := range v.held {
 		if name == "" || !want.Knows(name) { // an orphan
 			opts.RemoveOrphans = false

@@ -165,5 +165,10 @@ func (s *supervisor) know(have *State, facts map[string]*Facts) {
 	for id := range s.dirty {
 		delete(facts, id)
 	}
+	for _, c := range have.Containers {
+		if f := facts[c.ID]; f != nil {
+			c.Started = f.Started
+		}
+	}
 	s.have, s.facts, s.unjudged = have, facts, true
 }

@@ -329,3 +329,33 @@ func (h *held) takeTurn() chan<- engine.Wish {
 	}
 	return wishes
 }
+
+func testRunRestartsAChildOfANamespace(t *testing.T, s *suite) {
+	h := s.hold(t, s.recipe(
+		svc("net"),
+		svc("child", waits("net", compose.Started), func(c *compose.Service) { c.Host.NetworkMode = compose.ServicePrefix + "net" }),
+	))
+	h.untilUp()
+	child := s.project + "-child-1"
+	before := h.started(child)
+	must(t, s.docker.ContainerRestart(t.Context(), s.project+"-net-1", container.StopOptions{}))
+	h.until("the child was told of", func() bool {
+		return told(h.notes, engine.NoteDrift, "whose namespace it shares") && h.up() && !h.drifts()
+	})
+	if h.started(child) == before {
+		t.Error("the child lives in the namespace that is gone")
+	}
+}
+
+// drifts tells whether something is not as wanted. The caller holds mu.
+func (h *held) drifts() bool {
+	return slices.ContainsFunc(h.report.Services, func(s engine.ServiceReport) bool { return len(s.Drift) > 0 })
+}
+
+func testRunRestartsTheUnhealthy(t *testing.T, s *suite) {
+	h := s.hold(t, s.recipe(svc("web", sh("touch /ok; sleep 1; rm /ok; sleep infinity"), checked("test -f /ok"), func(c *compose.Service) {
+		c.RestartUnhealthy = true
+	})))
+	h.until("it was restarted", func() bool { return told(h.notes, engine.NoteDrift, "is unhealthy") })
+	h.untilPhase("web", engine.PhaseUp)
+}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
@@ -59,6 +60,8 @@ type Container struct {
 	Settings Settings
 	// Needs are the dependencies written into [compose.LabelDependsOn] at its creation.
 	Needs []compose.Need
+	// Started is when it last started; zero where nobody asked.
+	Started time.Time
 	// Summary is the Engine's own record.
 	Summary container.Summary
 }

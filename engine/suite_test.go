@@ -74,6 +74,8 @@ func tests() map[string]func(*testing.T, *suite) {
 		"run leaves what ended by itself":                               testRunLeavesWhatEnded,
 		"run restarts what ended when asked":                            testRunRestartsWhatExitedWhenAsked,
 		"run applies a recipe that is loaded again":                     testRunReload,
+		"run restarts a child of a namespace":                           testRunRestartsAChildOfANamespace,
+		"run restarts what is unhealthy":                                testRunRestartsTheUnhealthy,
 		"run lets others have their turn":                               testRunTurns,
 		"configs and secrets are files in memory":                       testFiles,
 		"a changed secret replaces, and the old one is left to the old": testFilesChanged,

@@ -60,6 +60,9 @@ func (c *cli) operate(cmd *cobra.Command, o *operating) error {
 		if err := guard(name); err != nil {
 			return err
 		}
+		if err := o.tell(locks); err != nil {
+			return err
+		}
 	}
 	p, err := c.present(ctx, o.Services)
 	if err != nil {
@@ -83,6 +86,17 @@ func (c *cli) operate(cmd *cobra.Command, o *operating) error {
 		}
 	}
 	return c.apply(ctx, p.engine, plan, cmd.Name()+" "+name)
+}
+
+// tell lets a supervisor know what shall run from now on, and what shall not.
+func (o *operating) tell(l *locks) error {
+	switch o.Verb {
+	case engine.VerbStart, engine.VerbRestart:
+		return l.tell(engine.Wish{Services: o.Services})
+	case engine.VerbKill, engine.VerbRemove:
+		return l.tell(engine.Wish{Services: o.Services, Stopped: true})
+	}
+	return nil
 }
 
 func (c *cli) startCommand() *cobra.Command {
