@@ -39,6 +39,7 @@ image-release makes a release of images out of a recipe, anywhere.`,
 		c.boshEnv(&vm),
 		c.boshRunTask(&vm),
 		c.boshSmokeTests(&vm),
+		c.boshImageRelease(),
 	)
 	return cmd
 }

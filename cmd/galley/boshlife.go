@@ -271,7 +271,7 @@ func runArguments(vm *bosh.VM, settings *bosh.Settings) []string {
 		args = append(args, "--listen", settings.Listen)
 	}
 	if settings.ImportParallelism > 0 {
-		args = append(args, "--import-parallelism", strconv.Itoa(settings.ImportParallelism))
+		args = append(args, "--import-parallel", strconv.Itoa(settings.ImportParallelism))
 	}
 	return args
 }
