@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/spf13/cobra"
 
+	"galley/bosh"
 	"galley/compose"
 	"galley/engine"
 )
@@ -148,23 +148,11 @@ func (c *cli) writeLock(path string, old, lock *compose.Lock) error {
 	if c.global.dryRun {
 		return nil
 	}
-	return replaceText(path, lock.Text())
-}
-
-// replaceText replaces a file at once, readable by all.
-func replaceText(path string, text []byte) error {
-	draft, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return fmt.Errorf("writing %q: %w", path, err)
+	if err := bosh.WriteFile(path, lock.Text()); err != nil {
+		return err
 	}
-	defer os.Remove(draft.Name())
-	_, err = draft.Write(text)
-	err = errors.Join(err, draft.Chmod(0o644), draft.Close())
-	if err == nil {
-		err = os.Rename(draft.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("writing %q: %w", path, err)
+	if err := os.Chmod(path, 0o644); err != nil { // it is no secret, and lies among the recipe's files
+		return fmt.Errorf("writing the lock: %w", err)
 	}
 	return nil
 }
