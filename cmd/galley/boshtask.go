@@ -38,7 +38,7 @@ func (c *cli) boshRunTask(vm *bosh.VM) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			once := []string{"run", "--rm", "--no-TTY", "--no-deps"}
+			once := []string{"run", "--rm", "--no-tty", "--no-deps"}
 			for _, name := range slices.Sorted(maps.Keys(t.Env)) {
 				once = append(once, "--env", name+"="+t.Env[name])
 			}
