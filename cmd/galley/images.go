@@ -16,17 +16,20 @@ import (
 
 // imagesFlags are the flags of images.
 type imagesFlags struct {
-	tarballs, verify bool
-	format           string
+	tarballs, verify, quiet bool
+	format                  string
 }
 
 // imagesCommand tells what is in exported image tarballs.
 func (c *cli) imagesCommand() *cobra.Command {
 	var flags imagesFlags
 	cmd := &cobra.Command{
-		Use:   "images --tarballs [flags] FILE...",
-		Short: "Tell what is in exported image tarballs, without an Engine",
-		Long: `Tell which images are in tarballs, as docker save, podman, skopeo, crane and BuildKit
+		Use:   "images [flags] [SERVICE...] | images --tarballs [flags] FILE...",
+		Short: "List the containers' images, or tell what is in exported image tarballs",
+		Long: `List the images that the project's containers were created from, with docker compose's
+columns and fields; no readable recipe is needed, only the project's name.
+
+With --tarballs, tell which images are in tarballs, as docker save, podman, skopeo, crane and BuildKit
 write them: docker-archives and OCI archives, plain or compressed with gzip, zstd, bzip2
 or xz. Only files are read; nothing is loaded and no Engine is asked.
 
@@ -48,13 +51,14 @@ With --format json one object is printed; its fields are stable:
             listed, and its images with tags, id, platform, platforms, diff_ids, ...
   faults    of each fault (` + "`missing`, `truncated`, ..." + `), path, message, and the list's
             file and line`,
-		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, files []string) error {
-			if !flags.tarballs {
-				return &usageError{
-					err:  errors.New("images needs --tarballs"),
-					hint: "`galley images --tarballs FILE...` tells what is in exported images",
-				}
+			switch {
+			case !flags.tarballs && flags.verify:
+				return &usageError{err: errors.New("--verify needs --tarballs")}
+			case !flags.tarballs:
+				return c.listImages(cmd, &flags, files)
+			case len(files) == 0:
+				return &usageError{err: errors.New("--tarballs needs a FILE")}
 			}
 			archives, err := imports.Scanner{Verify: flags.verify}.Scan(cmd.Context(), files...)
 			return c.printArchives(&flags, archives, err)
@@ -62,6 +66,7 @@ With --format json one object is printed; its fields are stable:
 	}
 	f := cmd.Flags()
 	f.BoolVar(&flags.tarballs, "tarballs", false, "read exported images")
+	f.BoolVarP(&flags.quiet, "quiet", "q", false, "ids alone, of the containers' images")
 	f.BoolVar(&flags.verify, "verify", false, "read all of them and compare each layer with its digest")
 	f.Var(newChoice(&flags.format, "table", "table", "json"), "format", "table or json")
 	return cmd

@@ -28,7 +28,8 @@ func (c *cli) psCommand() *cobra.Command {
 		Long: `List the project's containers: those that run, or with --all those that ended and
 one-offs too. No readable recipe is needed, only the project's name.
 
-With --format json each line is an object with the fields that docker compose gives.`,
+With --format json each line is an object with the fields that docker compose gives; a
+template takes them too, and {{.Label "NAME"}}: 'table {{.Name}}\t{{.Status}}'.`,
 		ValidArgsFunction: c.completeServices,
 		RunE: func(cmd *cobra.Command, services []string) error {
 			if err := p.readFilter(); err != nil {
@@ -43,7 +44,7 @@ With --format json each line is an object with the fields that docker compose gi
 	f.BoolVar(&p.services, "services", false, "names of services alone")
 	f.BoolVar(&p.noTrunc, "no-trunc", false, "do not shorten anything")
 	f.BoolVar(&p.orphans, "orphans", true, "services that the recipe does not define too")
-	f.Var(newChoice(&p.format, "table", "table", "json"), "format", "table or json")
+	f.StringVar(&p.format, "format", "table", formatHelp)
 	f.StringVar(&p.filter, "filter", "", "`status=STATUS`")
 	f.StringArrayVar(&p.status, "status", nil, "containers in this `STATUS` alone: created, running, paused, restarting, removing, exited, dead; repeatable")
 	return cmd
@@ -134,8 +135,6 @@ func (c *cli) printContainers(p *psFlags, shown []*engine.Container) error {
 			fmt.Fprintln(c.out, name)
 		}
 		return nil
-	case p.format == "json":
-		return writeContainersJSON(c.out, shown, !p.noTrunc)
 	}
-	return writeContainersTable(c.out, shown, !p.noTrunc)
+	return writeContainers(c.out, p.format, shown, !p.noTrunc)
 }

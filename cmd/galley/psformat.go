@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -10,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode/utf8"
 
@@ -44,6 +42,8 @@ type containerObject struct {
 	Size         string
 	State        string
 	Status       string
+
+	labels map[string]string
 }
 
 // publisher is a port of a container and where it is published, if it is.
@@ -79,6 +79,7 @@ func describe(c *engine.Container, short bool) containerObject {
 		Size:         units.HumanSizeWithPrecision(float64(s.SizeRw), 3),
 		State:        s.State,
 		Status:       s.Status,
+		labels:       s.Labels,
 	}
 	if short {
 		o.ID = shortID(c.ID)
@@ -89,27 +90,22 @@ func describe(c *engine.Container, short bool) containerObject {
 	return o
 }
 
-// writeContainersJSON prints an object a line.
-func writeContainersJSON(w io.Writer, shown []*engine.Container, short bool) error {
-	encoder := json.NewEncoder(w)
-	for _, c := range shown {
-		if err := encoder.Encode(describe(c, short)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// Label is a single label of the container, for templates.
+func (o containerObject) Label(name string) string { return o.labels[name] }
 
-// writeContainersTable prints the columns of `docker compose ps`.
-func writeContainersTable(w io.Writer, shown []*engine.Container, short bool) error {
-	// The widths are the docker CLI's: cells of at least ten columns, three of them space.
-	table := tabwriter.NewWriter(w, 10, 1, 3, ' ', 0)
-	fmt.Fprintln(table, "NAME\tIMAGE\tCOMMAND\tSERVICE\tCREATED\tSTATUS\tPORTS")
+// writeContainers prints as --format says; a table has the columns of `docker compose ps`.
+func writeContainers(w io.Writer, format string, shown []*engine.Container, short bool) error {
+	rows := make([]containerObject, 0, len(shown))
 	for _, c := range shown {
-		o := describe(c, short)
-		fmt.Fprintln(table, strings.Join([]string{o.Name, o.Image, sanitize(o.Command), o.Service, o.RunningFor, o.Status, o.Ports}, "\t"))
+		rows = append(rows, describe(c, short))
 	}
-	return table.Flush()
+	const usual = "{{.Name}}\t{{.Image}}\t{{.Command}}\t{{.Service}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}"
+	return writeFormatted(w, format, usual, headings{
+		"Command": "COMMAND", "CreatedAt": "CREATED AT", "ExitCode": "EXIT CODE", "Health": "HEALTH", "ID": "CONTAINER ID",
+		"Image": "IMAGE", "Labels": "LABELS", "LocalVolumes": "LOCAL VOLUMES", "Mounts": "MOUNTS", "Name": "NAME", "Names": "NAMES",
+		"Networks": "NETWORKS", "Ports": "PORTS", "Project": "PROJECT", "Publishers": "PUBLISHERS", "RunningFor": "CREATED",
+		"Service": "SERVICE", "Size": "SIZE", "State": "STATE", "Status": "STATUS",
+	}, rows)
 }
 
 func quoted(command string, short bool) string {

@@ -55,7 +55,7 @@ func running1() *engine.Container {
 
 func TestContainersTableHasDockerComposesColumns(t *testing.T) {
 	var out bytes.Buffer
-	if err := writeContainersTable(&out, []*engine.Container{running1()}, true); err != nil {
+	if err := writeContainers(&out, "table", []*engine.Container{running1()}, true); err != nil {
 		t.Fatal(err)
 	}
 	want := "NAME        IMAGE     COMMAND                  SERVICE   CREATED              STATUS                            PORTS\n" +
@@ -67,7 +67,7 @@ func TestContainersTableHasDockerComposesColumns(t *testing.T) {
 
 func TestContainersJSONHasDockerComposesFields(t *testing.T) {
 	var out bytes.Buffer
-	if err := writeContainersJSON(&out, []*engine.Container{running1()}, true); err != nil {
+	if err := writeContainers(&out, "json", []*engine.Container{running1()}, true); err != nil {
 		t.Fatal(err)
 	}
 	var got map[string]any
