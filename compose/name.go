@@ -44,6 +44,19 @@ func ProjectName(src Source) (string, error) {
 	return projectName(src, p, files)
 }
 
+// Environment returns the variables that count for a recipe: those of src.Environ, and of the env files those that it lacks.
+// No recipe is needed.
+func Environment(src Source) (map[string]string, error) {
+	p, err := discover(src)
+	if errors.Is(err, ErrNoRecipe) || p == nil && err != nil && len(src.Files) > 0 {
+		p, err = surroundings(src)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p.env, nil
+}
+
 // rewindable tells whether standard input is a file or a text that Load can read again.
 func rewindable(input io.Reader) bool {
 	seeker, ok := input.(io.Seeker)

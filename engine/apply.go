@@ -80,19 +80,23 @@ type shared struct {
 	// portRanges is held by a start whose host ports the Engine picks out of a range.
 	portRanges sync.Mutex
 
+	// dataRoot is where the Engine keeps its data, "" where that can't be seen from here.
+	dataRoot func() string
+
 	mu  sync.Mutex
 	ids map[string]string // of the containers that this walk created, by the name they were created with
 }
 
 func newShared(e *Engine, plan *Plan) *shared {
 	return &shared{
-		Engine:  e,
-		plan:    plan,
-		watch:   e.newWatch(plan.Project),
-		began:   time.Now(),
-		changes: changes{asked: map[string]Known{}},
-		asides:  make(chan func()),
-		ids:     map[string]string{},
+		Engine:   e,
+		plan:     plan,
+		watch:    e.newWatch(plan.Project),
+		began:    time.Now(),
+		dataRoot: sync.OnceValue(e.dataRoot),
+		changes:  changes{asked: map[string]Known{}},
+		asides:   make(chan func()),
+		ids:      map[string]string{},
 	}
 }
 

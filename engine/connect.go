@@ -66,6 +66,9 @@ func (o Options) withDefaults() Options {
 	if o.Parallel <= 0 {
 		o.Parallel = defaultParallel
 	}
+	if o.PullRoom == 0 {
+		o.PullRoom = defaultPullRoom
+	}
 	if o.PullTries <= 0 {
 		o.PullTries = defaultPullTries
 	}

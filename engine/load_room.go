@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/docker/go-units"
@@ -31,6 +32,29 @@ func free(root string) (bytes int64, ok bool) {
 		return 0, false
 	}
 	return int64(fs.Bavail) * fs.Bsize, true
+}
+
+// dataRoot asks where the Engine keeps its data; "" where it is on another machine, or does not tell.
+func (e *Engine) dataRoot() string {
+	ctx, cancel := context.WithTimeout(context.Background(), e.opts.AnswerWithin)
+	defer cancel()
+	info, err := e.api.Info(ctx)
+	if err != nil || !strings.HasPrefix(e.Host, "unix://") {
+		return ""
+	}
+	return info.DockerRootDir
+}
+
+// roomToPull refuses a pull that would fill the disk that everything else on the machine lives on.
+func (r *run) roomToPull() error {
+	if r.opts.PullRoom < 0 {
+		return nil
+	}
+	root := r.dataRoot()
+	if have, ok := free(root); ok && have < r.opts.PullRoom {
+		return &SpaceError{Path: root, Need: r.opts.PullRoom, Free: have}
+	}
+	return nil
 }
 
 // fits checks that there is room for what the plan loads. It counts no more than what is needed at least: every layer that

@@ -96,11 +96,8 @@ func (e *Engine) stored(ctx context.Context) (images []image.Summary, used map[s
 		return e.reading(ctx, "containers", err)
 	})
 	calls.Go(func() error {
-		info, err := e.api.Info(ctx)
-		if strings.HasPrefix(e.Host, "unix://") {
-			root = info.DockerRootDir
-		}
-		return e.reading(ctx, "engine", err)
+		root = e.dataRoot()
+		return nil
 	})
 	return images, used, root, calls.Wait()
 }

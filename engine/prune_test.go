@@ -1,14 +1,17 @@
 package engine_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
 
+	"galley/compose"
 	"galley/engine"
 	"galley/engine/enginetest"
+	"galley/engine/enginetest/dockerd"
 )
 
 // TestPrune has images of the project's repositories and of another's, wanted, in use, old and untagged.
@@ -61,5 +64,25 @@ func TestPrune(t *testing.T) {
 		if _, err := s.docker.ImageInspect(t.Context(), ref); err != nil {
 			t.Errorf("%s: %v", ref, err)
 		}
+	}
+}
+
+func TestAPullNeedsRoom(t *testing.T) {
+	t.Parallel()
+	host := dockerd.ForTest(t).Host()
+	s := newSuite(t, host, "pullroom", "")
+	image := svc("web", func(s *compose.Service) { s.Config.Image = "localhost:1/nowhere:1"; s.Pull.Policy = compose.PullAlways })
+	for room, refused := range map[int64]bool{1 << 62: true, -1: false} {
+		e, err := engine.Connect(t.Context(), engine.Options{Host: host, PullRoom: room, PullTries: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = e.Converge(t.Context(), s.recipe(image), s.state(t), engine.DiffOptions{})
+		var space *engine.SpaceError
+		var missing *engine.ImageError
+		if !errors.As(err, &missing) || errors.As(err, &space) != refused {
+			t.Errorf("room %d: got error %v", room, err)
+		}
+		e.Close()
 	}
 }

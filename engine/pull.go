@@ -18,6 +18,7 @@ import (
 
 const (
 	defaultPullTries  = 4
+	defaultPullRoom   = 256e6
 	defaultPullPause  = time.Second
 	defaultStallAfter = 2 * time.Minute
 	// While layers are unpacked, the Engine waits for the disk and may long have nothing to tell.
@@ -41,6 +42,9 @@ func (pullImage) Verb() Verb { return VerbPull }
 // do pulls, and tries again while it is the network that fails: between the Engine and a registry, where no plan looks, so
 // that no other plan would do better. It is the one action that does.
 func (a pullImage) do(ctx context.Context, r *run) error {
+	if err := r.roomToPull(); err != nil {
+		return a.settle(r, &ImageError{Ref: a.ref, Err: err, Hint: "galley prune removes images that nobody wants; --pull-room 0 pulls nevertheless"})
+	}
 	host := registryOf(a.ref)
 	auth, err := r.credentials(ctx, host)
 	if err != nil {

@@ -12,8 +12,11 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"galley/compose"
 )
 
 // cli is the program: its surroundings, its global flags, and what the commands share.
@@ -40,6 +43,7 @@ type globals struct {
 	host, recipe, authFile         string
 	ansi, progress                 string
 	parallel                       int
+	pullRoom                       room
 	compatibility, dryRun, version bool
 }
 
@@ -169,6 +173,9 @@ check reads, plan compares and shows, up compares and does.`,
 			return cmd.Help()
 		},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.readEnvFile(cmd); err != nil {
+				return err
+			}
 			if err := checkDefaults(cmd.Root().Flags()); err != nil {
 				return err
 			}
@@ -204,6 +211,35 @@ func (c *cli) onlyCommands(cmd *cobra.Command, args []string) error {
 	return err
 }
 
+// readEnvFile takes the settings that the env files hold for flags that were not given and whose variables are not set, as
+// docker compose does. Files that can't be read are told of by whoever needs them.
+func (c *cli) readEnvFile(cmd *cobra.Command) error {
+	g := c.global
+	env, err := compose.Environment(compose.Source{
+		Files: slices.DeleteFunc(slices.Clone(g.files), func(file string) bool { return file == "-" }),
+		Dir:   c.dir, ProjectDir: g.projectDir, EnvFiles: g.envFiles, Environ: c.environ,
+	})
+	if err != nil {
+		return nil
+	}
+	for flag, variable := range map[string]string{
+		"ansi": "COMPOSE_ANSI", "progress": "COMPOSE_PROGRESS", "parallel": "COMPOSE_PARALLEL_LIMIT",
+		"compatibility": "COMPOSE_COMPATIBILITY", "remove-orphans": "COMPOSE_REMOVE_ORPHANS",
+	} {
+		f, value := cmd.Flags().Lookup(flag), env[variable]
+		if f == nil || value == "" || c.getenv(variable) != "" || f.Changed || cmd.Root().Flags().Changed(flag) {
+			continue
+		}
+		if f.Value.Type() == "bool" {
+			value = strconv.FormatBool(envBool(value))
+		}
+		if err := f.Value.Set(value); err != nil {
+			return &usageError{err: fmt.Errorf("the env file's value %q for --%s: %w", value, flag, err)}
+		}
+	}
+	return nil
+}
+
 // addGlobals declares the flags that every command has. Their defaults come from the variables that docker compose reads.
 func (c *cli) addGlobals(f *pflag.FlagSet) {
 	g := &c.global
@@ -219,6 +255,7 @@ func (c *cli) addGlobals(f *pflag.FlagSet) {
 	f.Var(newChoice(&g.progress, either(c.getenv("COMPOSE_PROGRESS"), "auto"), "auto", "tty", "plain", "quiet", "json"), "progress", "how to show progress: auto, tty, plain, quiet, json (COMPOSE_PROGRESS)")
 	f.IntVar(&g.parallel, "parallel", envInt(c.getenv("COMPOSE_PARALLEL_LIMIT"), -1), "`NUMBER` of Engine calls at a time; -1 is Galley's own choice (COMPOSE_PARALLEL_LIMIT)")
 	f.BoolVar(&g.compatibility, "compatibility", envBool(c.getenv("COMPOSE_COMPATIBILITY")), "join container names with \"_\" (COMPOSE_COMPATIBILITY)")
+	f.Var(&g.pullRoom, "pull-room", "`SIZE` that must be free on the engine's disk before a pull; 0 does not look (default: 256MB)")
 	f.BoolVar(&g.dryRun, "dry-run", false, "show the plan and change nothing")
 }
 
@@ -268,6 +305,25 @@ func (c *choice) Set(s string) error {
 		return fmt.Errorf("must be one of %s", strings.Join(c.options, ", "))
 	}
 	*c.value = s
+	return nil
+}
+
+// room is a flag's value of a size, of which 0 means that it isn't looked at.
+type room struct {
+	bytes int64
+}
+
+func (*room) Type() string   { return "SIZE" }
+func (*room) String() string { return "" }
+
+func (r *room) Set(text string) error {
+	bytes, err := units.FromHumanSize(text)
+	if err != nil {
+		return fmt.Errorf("must be a size, as 500MB: %w", err)
+	}
+	if r.bytes = bytes; bytes == 0 {
+		r.bytes = -1
+	}
 	return nil
 }
 

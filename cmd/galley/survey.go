@@ -96,6 +96,7 @@ func (c *cli) engineOptions() engine.Options {
 		Host:        c.global.host,
 		Version:     c.version,
 		Parallel:    c.global.parallel,
+		PullRoom:    c.global.pullRoom.bytes,
 		FilesDir:    files,
 		FilesOnDisk: !inMemory,
 		Memory:      &memoryFile{c},
