@@ -114,7 +114,7 @@ func (d *differ) mustMove(s *compose.Service, c *Container) string {
 	if why := d.opts.refused[c.ID]; why != "" {
 		return why
 	}
-	// From Engine 25 on a container starts only while the network that it was created for exists, attached or not.
+	// Engines 26.1 and 28.5 start a container only while the network that it was created for exists, attached or not.
 	created := c.Summary.HostConfig.NetworkMode
 	if len(s.Endpoints) > 0 && created != "" && !slices.ContainsFunc(s.Endpoints, func(e compose.Endpoint) bool { return e.Name == created }) {
 		return fmt.Sprintf("no longer on %s, which it was created for", d.attribute(attachment(created)))
