@@ -229,7 +229,7 @@ func cell(v, first float64, isFirst bool, format func(float64) string) string {
 }
 
 // median is 0 when there are no samples.
-func median(samples []sample, value func(sample) float64) float64 {
+func median[T any](samples []T, value func(T) float64) float64 {
 	var values []float64
 	for _, s := range samples {
 		values = append(values, value(s))

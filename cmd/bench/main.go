@@ -34,6 +34,7 @@ func run(ctx context.Context) error {
 	images := flag.Int("images", 20, "`number` of images in tarballs to load; 0 leaves that out")
 	bytes := flag.Int64("image-bytes", 2e9, "`bytes` that they have together")
 	contests := flag.Bool("projects", true, "measure what is done with projects")
+	updates := flag.Bool("updates", true, "measure what is noticed of updates")
 	flag.Parse()
 	switch flag.Arg(0) { // as which the bench runs itself
 	case "bare":
@@ -53,7 +54,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("finding %q: %w", *galley, err)
 	}
-	b := &bench{galley: program, runs: *runs, within: *within, projects: *contests, images: *images, bytes: *bytes}
+	b := &bench{galley: program, runs: *runs, within: *within, projects: *contests, updates: *updates, images: *images, bytes: *bytes}
 	return b.run(ctx)
 }
 
@@ -62,8 +63,9 @@ type bench struct {
 	galley string
 	runs   int
 	within time.Duration
-	// projects says whether to measure what is done with them, images how many tarballs to load, with how many bytes in all.
+	// projects says whether to measure what is done with them, updates whether what is noticed of theirs, images how many tarballs to load, with how many bytes in all.
 	projects bool
+	updates  bool
 	images   int
 	bytes    int64
 }
@@ -85,7 +87,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("finding the bench's own program: %w", err)
 	}
-	if b.projects {
+	if b.projects || b.updates {
 		if err := b.runProjects(ctx, daemon, self); err != nil {
 			return err
 		}
@@ -117,10 +119,19 @@ func (b *bench) runProjects(ctx context.Context, daemon *dockerd.Daemon, self st
 		return err
 	}
 	c := &contest{self: self, dir: dir, host: daemon.Host(), tools: all, results: make(map[string]map[string][]sample)}
-	rounds, err := c.run(ctx, b.runs, time.Now().Add(b.within))
-	if err != nil {
-		return err
+	if b.projects {
+		rounds, err := c.run(ctx, b.runs, time.Now().Add(b.within))
+		if err != nil {
+			return err
+		}
+		fmt.Printf("\nDocker Engine %s; medians of %d rounds; in brackets, how many times galley's\n\n", version.Version, rounds)
+		if err := c.print(os.Stdout); err != nil {
+			return err
+		}
 	}
-	fmt.Printf("\nDocker Engine %s; medians of %d rounds; in brackets, how many times galley's\n\n", version.Version, rounds)
-	return c.print(os.Stdout)
+	if !b.updates {
+		return nil
+	}
+	u := &updates{contest: c, api: daemon.Client()}
+	return u.run(ctx, b.runs, time.Now().Add(b.within))
 }

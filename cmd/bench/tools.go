@@ -17,6 +17,7 @@ type tool struct {
 	name    string
 	program string // the file whose size counts; empty where it is not one file
 	env     []string
+	modern  bool // knows the Compose specification, so gates and healthchecks in a recipe without a version
 	up      func(recipe, project string) []string
 	plan    func(recipe, project string) []string
 	check   func(recipe string) []string
@@ -29,6 +30,7 @@ func contestants(ctx context.Context, galley, self string) ([]tool, error) {
 		{
 			name:    "galley",
 			program: galley,
+			modern:  true,
 			up:      func(r, p string) []string { return []string{galley, "-f", r, "-p", p, "up", "-d"} },
 			plan:    func(r, p string) []string { return []string{galley, "-f", r, "-p", p, "plan"} },
 			check:   func(r string) []string { return []string{galley, "-f", r, "check", "-q"} },
@@ -61,7 +63,7 @@ func composeV2(ctx context.Context) (tool, error) {
 	}
 	program := filepath.Join(root, "usr/libexec/docker/cli-plugins/docker-compose")
 	peer, err := compose(ctx, os.Environ(), program)
-	peer.program = program
+	peer.program, peer.modern = program, true
 	peer.plan = func(r, p string) []string { return []string{program, "-f", r, "-p", p, "up", "-d", "--dry-run"} }
 	return peer, err
 }
