@@ -69,7 +69,8 @@ func (d *differ) remakeNetwork(want *compose.Network, have network.Summary) {
 }
 
 // inherited are the anonymous volumes of the container that is replaced, by destination: the new one goes on with them,
-// unless its service puts something else there.
+// unless its service puts something else there. One that the recipe declared once is carried on even if it no longer does:
+// the image may declare it, which is not known while that is still to be pulled, and data is rather kept than lost.
 func (d *differ) inherited(s *compose.Service, r *replica) map[string]string {
 	inherit := map[string]string{}
 	before := r.before()

@@ -383,7 +383,8 @@ func (d *differ) nameFreed(name string) *node {
 }
 
 // planRestart restarts the containers that options name, and a service that asks for it when one that it depends on was
-// replaced.
+// replaced. A restart that was still due when an update was cut short is not made up for: the Engine's list of containers
+// tells when the new dependency was created, but not when its dependent was started last.
 func (d *differ) planRestart(p *servicePlan) {
 	for _, r := range p.replicas {
 		if r.started == nil && r.keep != nil && d.opts.restart[r.keep.ID] != "" {
