@@ -214,3 +214,25 @@ func TestStatusIsPrintedAsJSON(t *testing.T) {
 		t.Errorf("exit code %d, error %v:\n%s", got, err, out)
 	}
 }
+
+// The recipe has a service more than the supervisor knows of: who asked the Engine would find it missing at once.
+func TestWaitIsForTheSupervisorThatHasNotSpokenYet(t *testing.T) {
+	t.Parallel()
+	e := newEngine(t)
+	p := supervisor(t, e, supervised)
+	untilUp(t, p)
+	if err := os.Remove(statusOfProject(t, p)); err != nil {
+		t.Fatal(err)
+	}
+	recipe := supervised + "  more: {image: busybox, command: sleep infinity}\n"
+	if err := os.WriteFile(filepath.Join(p.Dir, "compose.yml"), []byte(recipe), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, got := beside(t, p, "wait", "--timeout", "1s"); got == 0 || !strings.Contains(out, "no supervisor wrote the status") {
+		t.Errorf("wait: exit code %d:\n%s", got, out)
+	}
+	p.Process.Signal(syscall.SIGHUP)
+	if out, got := beside(t, p, "wait", "--timeout", "50s"); got != 0 {
+		t.Errorf("wait: exit code %d:\n%s", got, out)
+	}
+}

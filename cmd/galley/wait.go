@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"galley/bosh"
+	"galley/compose"
 	"galley/engine"
 )
 
@@ -48,10 +49,23 @@ func (c *cli) wait(ctx context.Context, file string, timeout time.Duration) erro
 		return err
 	}
 	s, err := bosh.ReadStatus(path)
-	if file == "" && (err != nil || !s.Alive()) {
+	if file == "" && (err != nil || !s.Alive()) && !c.beingSupervised(ctx) {
 		return c.waitForEngine(ctx, timeout)
 	}
 	return c.waitForStatus(ctx, path, timeout)
+}
+
+// beingSupervised tells whether there is a supervisor, though it may not have said yet how the project is.
+func (c *cli) beingSupervised(ctx context.Context) bool {
+	name, err := compose.ProjectName(c.source())
+	if err != nil {
+		return false
+	}
+	conn, err := bosh.Dial(ctx, c.paths().Control(c.onEngine(name)))
+	if err == nil {
+		conn.Close()
+	}
+	return err == nil
 }
 
 // notUpError says that a supervised project is not up.
@@ -83,6 +97,8 @@ func (c *cli) waitForStatus(ctx context.Context, path string, timeout time.Durat
 		return ctx.Err()
 	case err != nil && bounded.Err() == nil:
 		return err
+	case last == nil && err != nil:
+		return fmt.Errorf("no supervisor wrote the status %q within %s", path, timeout)
 	case last == nil || !last.Alive():
 		return unsupervised(path)
 	case last.Up && err == nil && len(last.Recipe.Invalid) == 0 && last.Recipe.RolledBack == nil:
