@@ -261,7 +261,7 @@ func texts(all []failure) []string {
 // runArguments are those of the supervisor.
 func runArguments(vm *bosh.VM, settings *bosh.Settings) []string {
 	args := []string{
-		"run", "--own-restarts", "--remove-orphans", "--import",
+		"run", "--own-restarts", "--restart-exited", "--remove-orphans", "--import",
 		"--pidfile", vm.SupervisorPID(), "--status", vm.Status(), "--socket", vm.Health(), "--log-file", vm.SupervisorLog(),
 	}
 	if settings.Rollback {
