@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	_ "embed"
 	"errors"
@@ -11,7 +10,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"text/template"
 
 	"github.com/rogpeppe/go-internal/txtar"
 	"github.com/spf13/cobra"
@@ -104,15 +102,8 @@ func writeImageRelease(dir, name string) error {
 	if err := os.Remove(exported); err != nil {
 		return fmt.Errorf("moving the list of images: %w", err)
 	}
-	release, err := template.New("release").Parse(imageReleaseFiles)
-	if err != nil {
-		return err
-	}
-	var text bytes.Buffer
-	if err := release.Execute(&text, map[string]string{"Name": name, "List": onVM(string(list), name)}); err != nil {
-		return err
-	}
-	for _, f := range txtar.Parse(text.Bytes()).Files {
+	text := strings.NewReplacer("{{.Name}}", name, "{{.List}}", onVM(string(list), name)).Replace(imageReleaseFiles)
+	for _, f := range txtar.Parse([]byte(text)).Files {
 		target := filepath.Join(dir, f.Name)
 		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 			return fmt.Errorf("making the release: %w", err)
