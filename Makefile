@@ -15,6 +15,9 @@ test: ## Run all tests with the race detector, also on a real, private Engine (n
 	@go run ./cmd/withdocker -images= true || echo "so the tests that need a real Engine are SKIPPED" >&2
 	go test -race -timeout 15m ./...
 
+soak: ## Disturb a supervisor on a private Engine for five minutes, and look what is left
+	GALLEY_SOAK=5m go test -count=1 -timeout 20m -run TestSoak ./cmd/galley
+
 lint: ## Check the format, go vet and staticcheck
 	@unformatted=$$(gofmt -l .) && [ -z "$$unformatted" ] || { echo "not formatted: $$unformatted" >&2; exit 1; }
 	go vet ./...
@@ -53,4 +56,4 @@ vuln: ## Look the dependencies up in Go's vulnerability database, where that can
 clean: ## Remove what the other targets made, also the cache of Debian packages and images
 	rm -rf bin .demo bosh/release/src $(CACHE)
 
-.PHONY: help build test lint demo bench matrix release blob testblob vuln clean
+.PHONY: help build test soak lint demo bench matrix release blob testblob vuln clean

@@ -50,17 +50,25 @@ type published struct {
 
 func (p published) fixed() bool { return p.first == p.last }
 
+// maxConflicts is how many conflicts between the same two services are told of: two wide ranges clash in each of their ports.
+const maxConflicts = 10
+
 // ports reports host ports that two containers would take. Out of a range the Engine takes any that is free; a conflict
 // is then that none is left.
 func (c *checker) ports() {
 	var ranges []published
 	taken := takenPorts{}
+	told := map[[2]string]int{}
 	for _, p := range c.published() {
 		if !p.fixed() {
 			ranges = append(ranges, p)
 			continue
 		}
-		if other := taken.blocking(p, p.first); other != nil {
+		other := taken.blocking(p, p.first)
+		if other != nil {
+			told[[2]string{p.service, other.service}]++
+		}
+		if other != nil && told[[2]string{p.service, other.service}] <= maxConflicts {
 			c.add(Error, "port-conflict", p.path,
 				fmt.Sprintf("host port %d/%s is already published by service %q", p.first, p.protocol, other.service), "")
 		}

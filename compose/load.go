@@ -139,6 +139,11 @@ func (r *recipe) project(ctx context.Context) (*Project, []Diagnostic, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, fmt.Errorf("loading the recipe: %w", err)
 	}
+	for _, f := range r.files {
+		if deep := f.tooDeep(); deep != nil {
+			return nil, []Diagnostic{*deep}, &InvalidError{Diagnostics: []Diagnostic{*deep}}
+		}
+	}
 	l, failure := r.load(ctx)
 	if failure != nil {
 		if err := ctx.Err(); err != nil {
