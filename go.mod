@@ -19,6 +19,7 @@ require (
 	github.com/mattn/go-shellwords v1.0.12
 	github.com/moby/docker-image-spec v1.3.1
 	github.com/moby/term v0.5.2
+	github.com/netresearch/go-cron v0.9.1
 	github.com/opencontainers/go-digest v1.0.0
 	github.com/opencontainers/image-spec v1.1.1
 	github.com/prometheus/client_golang v1.25.0

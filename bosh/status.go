@@ -120,7 +120,7 @@ type ScheduleStatus struct {
 	// Spec is as the recipe says, Next the next time.
 	Spec string    `json:"spec"`
 	Next time.Time `json:"next"`
-	// Runs count those since Supervised, Skipped the times at which it still ran.
+	// Runs count those since Supervised, Skipped the times at which it could not run.
 	Runs    int `json:"runs"`
 	Skipped int `json:"skipped,omitempty"`
 	// Results are the last ones, the latest first.

@@ -164,6 +164,7 @@ func TestWhatIsNoPartOfTheHash(t *testing.T) {
 		Name: "web", Replicas: 3, ContainerName: "other", NoAttach: true,
 		Pull: Pull{Policy: PullAlways, MaxAge: time.Hour}, Update: Update{StartFirst: true},
 		Rollback: Update{Parallelism: 2, Delay: time.Second, Monitor: time.Second, OnFailure: FailurePause}, NoEarlyProbes: true, RestartUnhealthy: true,
+		Schedule: "@daily",
 		Needs:    []Need{{Service: "db", Condition: Healthy}},
 		Requires: []Requirement{{Attribute: "a", API: "1.48"}},
 		Host:     container.HostConfig{RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled}, Isolation: "default"},

@@ -37,6 +37,7 @@ func lower(src *types.Project, separator string, key func() ([]byte, error)) (*P
 	}
 	l.checkSubnets()
 	l.checkGates()
+	l.checkSchedules()
 	return l.project, l.diagnostics
 }
 
@@ -76,6 +77,7 @@ func (l *lowering) service(name string) *Service {
 	s.replicas()
 	s.updates()
 	s.extension()
+	s.scheduled()
 	s.checkNetworkMode()
 	s.links()
 	s.hooks()

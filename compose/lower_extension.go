@@ -49,6 +49,13 @@ func ExtensionKeys() []ExtensionKey {
 				return ""
 			},
 		},
+		{
+			Name: "schedule", Value: "times as in crontab(5), as \"*/5 * * * *\" or @daily, or @every 1h", Default: "the service is there all the time",
+			Doc: "Have galley run start the service at these times, in a new container each; up leaves it out but for its image. " +
+				"A time at which it still runs passes, and so do those while nobody supervises. " +
+				"The times are local ones (TZ), unless CRON_TZ=ZONE stands before them.",
+			take: extensionSchedule,
+		},
 	}
 }
 

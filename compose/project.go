@@ -96,6 +96,9 @@ type Service struct {
 	NoEarlyProbes bool
 	// RestartUnhealthy has a supervisor restart a container that became unhealthy (x-galley: on_unhealthy).
 	RestartUnhealthy bool
+	// Schedule are the times at which a supervisor runs this service, as [ParseSchedule] reads them; "" for one that is there
+	// all the time. With it Replicas is 0 (x-galley: schedule).
+	Schedule string `json:",omitempty"`
 	// Fields are the digests of all that makes a container of this service what it is, by recipe attribute
 	// ("image", "environment.LOG_LEVEL"); a plan's reasons come from comparing them. Values are never in it.
 	Fields map[string]string

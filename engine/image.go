@@ -72,7 +72,7 @@ func byDigest(ref string) bool {
 
 // planImage has missing images pulled, each once for all services that create containers from it.
 func (d *differ) planImage(p *servicePlan) {
-	if p.creates() {
+	if p.creates() || p.spec.Schedule != "" {
 		d.needImage(p.spec, p.spec.Config.Image, p.spec.Platform)
 	}
 	for _, init := range p.spec.PreStart {

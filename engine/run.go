@@ -151,6 +151,9 @@ type supervisor struct {
 	// inFull: what is known of settings is not enough, somebody changed some; wasInFull: what was read last has them all.
 	inFull, wasInFull bool
 
+	// jobs are the services that run at times, by name.
+	jobs map[string]*job
+
 	verdict   verdict
 	condition condition
 	published Report
@@ -245,6 +248,7 @@ func (s *supervisor) enforce(project *compose.Project, pins map[string]Pin) {
 	s.raw, s.rest = s.opts.Prepare != nil, time.Time{}
 	s.readSoon(true, 0)
 	s.book.forgive()
+	s.planJobs(time.Now())
 	s.note(Note{Kind: NoteLoaded, Text: project.Name})
 }
 
@@ -273,6 +277,7 @@ func (s *supervisor) advance(ctx context.Context) {
 	}
 	s.rollBack(now)
 	if s.link == nil {
+		s.runJobs(ctx, now)
 		s.connect(ctx, now)
 		return
 	}
@@ -284,6 +289,9 @@ func (s *supervisor) advance(ctx context.Context) {
 	}
 	if s.look && !now.Before(s.lookAt) {
 		s.observe(ctx)
+		return
+	}
+	if s.runJobs(ctx, now) {
 		return
 	}
 	if s.have == nil || s.work != nil || now.Before(s.rest) || !(s.unjudged || s.fresh || due(s.verdict.next, now)) {
@@ -416,6 +424,7 @@ func (s *supervisor) nextMoment() time.Time {
 		}
 	}
 	earlier(s.rollBackAt())
+	earlier(s.jobsAt())
 	switch {
 	case s.link == nil && !s.connecting:
 		earlier(s.retry)

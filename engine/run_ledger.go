@@ -212,7 +212,7 @@ func (l *ledger) lies(s *compose.Service, c *Container) string {
 			return "restart is on-failure"
 		}
 		// Where the Engine restarts, it has given up.
-		if spent := policy.MaximumRetryCount; spent > 0 && (!l.opts.Diff.OwnRestarts || l.trouble(s.Name).attempts >= spent) {
+		if spent := policy.MaximumRetryCount; spent > 0 && (!l.opts.Diff.OwnRestarts || l.trouble(s.Name).loops > spent) {
 			return "restart is on-failure:" + strconv.Itoa(spent) + ", and that often it was tried"
 		}
 		return ""

@@ -132,7 +132,7 @@ func (s *supervisor) heard(m events.Message) {
 		s.book.heard(m)
 		delete(s.facts, m.Actor.ID)
 		s.dirty[m.Actor.ID] = true
-		if ends(m.Action) && s.work != nil && s.work.remaining[m.Actor.Attributes[compose.LabelService]] <= 0 {
+		if ends(m.Action) && s.work != nil && s.work.job == "" && s.work.remaining[m.Actor.Attributes[compose.LabelService]] <= 0 {
 			s.interrupt()
 		}
 	}

@@ -171,4 +171,5 @@ func (s *supervisor) know(have *State, facts map[string]*Facts) {
 		}
 	}
 	s.have, s.facts, s.unjudged = have, facts, true
+	s.tally()
 }

@@ -68,6 +68,8 @@ type ServiceReport struct {
 	// Drift names what is not as wanted.
 	Drift      []string
 	Containers []ContainerReport
+	// Job is set for a service that runs at times.
+	Job *JobReport
 }
 
 // ContainerReport is a container with what is known of it.
@@ -165,7 +167,7 @@ func (s *supervisor) publish() {
 // celebrate has the project saved once all of it is up.
 func (s *supervisor) celebrate(r *Report) {
 	c := &s.condition
-	if c.saved || c.lastGood || c.rolledBack != nil || r.Busy || r.Engine != nil || !r.Up() || len(s.verdict.drift) > 0 {
+	if s.fresh || c.saved || c.lastGood || c.rolledBack != nil || r.Busy || r.Engine != nil || !r.Up() || len(s.verdict.drift) > 0 {
 		return
 	}
 	c.saved = true
@@ -220,6 +222,8 @@ func (s *supervisor) reportService(service *compose.Service) ServiceReport {
 		}
 	}
 	r.Phase, r.Why, r.Final = s.phase(service, &r)
+	job, why := s.reportJob(service.Name)
+	r.Job, r.Why = job, cmp.Or(r.Why, why)
 	return r
 }
 
@@ -250,6 +254,8 @@ func (s *supervisor) phase(service *compose.Service, r *ServiceReport) (phase Ph
 		return PhaseStopped, "stopped by hand", false
 	case isHeld && held.kind == holdInvalid:
 		return PhaseFailed, held.words(), true
+	case s.book.refused[service.Name] != nil: // what runs is not what the recipe says
+		return PhaseFailed, r.Err, true
 	case r.Wanted == r.Healthy && len(r.Containers) == r.Wanted:
 		return PhaseUp, "", false
 	}

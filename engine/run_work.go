@@ -23,6 +23,9 @@ type work struct {
 	fresh, raw bool
 	began      time.Time
 
+	// job is the service that is run because its time has come, "" if the project is changed.
+	job string
+
 	// walking: the plan is being walked. err and restored tell how that ended.
 	walking bool
 	plan    *Plan
@@ -67,18 +70,21 @@ func (s *supervisor) walk(ctx context.Context, w *work, v verdict) {
 	ctx, w.cancel = context.WithCancel(ctx)
 	w.walking, w.remaining = true, v.remaining
 	e := s.link.engine
-	e.Notify = func(event Event) {
-		select {
-		case s.steps <- event:
-		case <-s.quit:
-		}
-	}
+	e.Notify = s.tellStep
 	opts := v.opts
 	opts.noRefresh = !w.fresh
 	go func() {
 		w.plan, w.err = e.Converge(ctx, w.want, w.have, opts)
 		s.finish(w)
 	}()
+}
+
+// tellStep hands an event of a walk to the loop.
+func (s *supervisor) tellStep(event Event) {
+	select {
+	case s.steps <- event:
+	case <-s.quit:
+	}
 }
 
 // finish hands a piece of work that has ended to the loop, or clears up where that is no more.
@@ -150,6 +156,8 @@ func (s *supervisor) stepped(e Event) {
 // ended goes on after a piece of work.
 func (s *supervisor) ended(ctx context.Context, w *work) {
 	switch {
+	case w.job != "":
+		s.jobStarted(w)
 	case w.walking:
 		s.walked(w)
 	case w.err != nil || w.stopping || w.want != s.want || w.link != s.link:

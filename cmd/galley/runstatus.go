@@ -69,6 +69,17 @@ func serviceStatus(r *engine.Report, from *engine.ServiceReport) bosh.ServiceSta
 		s.Containers = append(s.Containers, containerStatus(c))
 	}
 	s.Digest = r.Have.Digest(s.ImageID)
+	if from.Job != nil {
+		s.Schedule = scheduleStatus(from.Job)
+	}
+	return s
+}
+
+func scheduleStatus(j *engine.JobReport) *bosh.ScheduleStatus {
+	s := &bosh.ScheduleStatus{Spec: j.Spec, Next: j.Next.UTC(), Runs: j.Runs, Skipped: j.Skipped}
+	for _, r := range j.Results {
+		s.Results = append(s.Results, bosh.ResultStatus{Started: r.Started.UTC(), Finished: r.Finished.UTC(), Code: r.Code})
+	}
 	return s
 }
 
