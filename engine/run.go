@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"time"
 
@@ -373,7 +374,8 @@ func (s *supervisor) rollBack(now time.Time) {
 		return
 	}
 	report := s.report(now)
-	s.condition.rolledBack = &Rollback{At: now, Err: errors.Join(report.complaints()...)}
+	late := fmt.Errorf("the recipe was not up within %s", s.opts.RollBackAfter)
+	s.condition.rolledBack = &Rollback{At: now, Err: errors.Join(append([]error{late}, report.complaints()...)...)}
 	s.note(Note{Kind: NoteRolledBack, Err: s.condition.rolledBack.Err})
 	s.interrupt()
 	s.enforce(good, pins)

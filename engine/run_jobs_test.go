@@ -113,7 +113,7 @@ func testRunRollsBack(t *testing.T, s *suite) {
 	h.until("it is rolled back", func() bool { return h.report.RolledBack != nil && h.up() })
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !strings.Contains(h.report.RolledBack.Err.Error(), "web") || len(h.saved) != 1 {
+	if !strings.Contains(h.report.RolledBack.Err.Error(), "not up within 3s") || len(h.saved) != 1 {
 		t.Errorf("rolled back because of %v, with %d projects saved", h.report.RolledBack.Err, len(h.saved))
 	}
 	if !slices.ContainsFunc(h.notes, func(n engine.Note) bool { return n.Kind == engine.NoteRolledBack }) {
