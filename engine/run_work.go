@@ -193,7 +193,9 @@ func (s *supervisor) walked(w *work) {
 	s.readSoon(true, 0)
 	var rolledBack *RolledBackError
 	if errors.As(w.err, &rolledBack) {
-		s.putBack(rolledBack)
+		if w.want == s.want { // else another recipe is in force by now
+			s.putBack(rolledBack)
+		}
 	}
 	if is[*UnreachableError](w.err) {
 		return // the link's end says so too
