@@ -13,7 +13,7 @@ build: ## Build bin/galley, static
 test: ## Run all tests with the race detector, also on a real, private Engine (needs root)
 	@.ci/prepare
 	@go run ./cmd/withdocker -images= true || echo "so the tests that need a real Engine are SKIPPED" >&2
-	go test -race -timeout 15m ./...
+	go test -race -timeout 40m ./...
 
 soak: ## Disturb a supervisor on a private Engine for five minutes, and look what is left
 	GALLEY_SOAK=5m go test -count=1 -timeout 20m -run TestSoak ./cmd/galley
