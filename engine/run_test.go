@@ -339,8 +339,11 @@ func testRunRestartsAChildOfANamespace(t *testing.T, s *suite) {
 	child := s.project + "-child-1"
 	before := h.started(child)
 	must(t, s.docker.ContainerRestart(t.Context(), s.project+"-net-1", container.StopOptions{}))
-	h.until("the child was told of", func() bool {
-		return told(h.notes, engine.NoteDrift, "whose namespace it shares") && h.up() && !h.drifts()
+	h.until("the child was put right", func() bool {
+		drift := slices.IndexFunc(h.notes, func(n engine.Note) bool {
+			return n.Kind == engine.NoteDrift && strings.Contains(n.Text, "whose namespace it shares")
+		})
+		return drift >= 0 && told(h.notes[drift:], engine.NoteConverged, "") && h.up() && !h.drifts()
 	})
 	if h.started(child) == before {
 		t.Error("the child lives in the namespace that is gone")

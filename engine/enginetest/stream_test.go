@@ -202,7 +202,7 @@ func TestPullsSucceedAndFail(t *testing.T) {
 	e.AddRemote(enginetest.Image{Ref: "flaky:1"}, &enginetest.PullFault{Times: 1, Status: http.StatusBadGateway, Message: "bad gateway"})
 	e.AddRemote(enginetest.Image{Ref: "broken:1"}, &enginetest.PullFault{Break: true})
 	e.AddRemote(enginetest.Image{Ref: "late:1"}, &enginetest.PullFault{InStream: true, Message: "toomanyrequests: slow down"})
-	e.AddRemote(enginetest.Image{Ref: "private:1"}, nil)
+	e.AddRemote(enginetest.Image{Ref: "private:1", Cmd: []string{"secretive"}}, nil)
 	e.Protect("private:1", "me:secret")
 	login, err := registry.EncodeAuthConfig(registry.AuthConfig{Username: "me", Password: "secret"})
 	if err != nil {
