@@ -1,6 +1,6 @@
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 CACHE    := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/galley-test
-ENGINES  ?= 20.10 26.1 28.5
+ENGINES  ?= 20.10 26.1 28.5 28.5+containerd
 MAX_SIZE := 20000000
 
 help: ## Show this list
@@ -30,7 +30,7 @@ demo: build ## Show a health-gated chain of real software on an Engine (a privat
 bench: build ## Measure galley beside docker-compose 1.29 and 2.40 on a private Engine (BENCH_RUNS=n)
 	go run ./cmd/bench -galley bin/galley
 
-matrix: ## Run the tests of the engine on each of ENGINES="20.10 26.1 28.5"
+matrix: ## Run the tests of the engine on each of ENGINES="20.10 26.1 28.5 28.5+containerd"
 	@for version in $(ENGINES); do \
 		echo "== Docker Engine $$version" && GALLEY_TEST_ENGINE=$$version go test -count=1 -timeout 15m ./engine/... ./cmd/... || exit 1; \
 	done

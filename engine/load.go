@@ -48,8 +48,8 @@ func (e *Engine) Store(ctx context.Context) (*Store, error) {
 	}
 	list := make(chan answer, 1)
 	go func() {
-		images, err := e.api.ImageList(ctx, image.ListOptions{})
-		list <- answer{images, e.reading(ctx, "images", err)}
+		images, err := e.images(ctx)
+		list <- answer{images, err}
 	}()
 	info, err := e.api.Info(ctx)
 	if err != nil {

@@ -85,8 +85,8 @@ func (e *Engine) stored(ctx context.Context) (images []image.Summary, used map[s
 	used = map[string]bool{}
 	calls, ctx := errgroup.WithContext(ctx)
 	calls.Go(func() (err error) {
-		images, err = e.api.ImageList(ctx, image.ListOptions{})
-		return e.reading(ctx, "images", err)
+		images, err = e.images(ctx)
+		return err
 	})
 	calls.Go(func() error {
 		containers, err := e.api.ContainerList(ctx, container.ListOptions{All: true})

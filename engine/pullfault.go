@@ -57,8 +57,9 @@ func pullReason(err error) PullReason {
 		{PullUntrusted, []string{"x509:", "tls: bad certificate", "tls: certificate required", "tls: unknown certificate"}},
 		{PullDisk, []string{"no space left on device"}},
 		{PullPlatform, []string{"no matching manifest", "no match for platform", "does not match the specified platform"}},
+		{PullDenied, []string{"no basic auth credentials"}}, // containerd adds that there may be no such repository
 		{PullUnknown, []string{"manifest unknown", "name unknown", "repository does not exist"}},
-		{PullDenied, []string{"denied", "unauthorized", "no basic auth credentials", "authentication required", "authorization failed", "incorrect username or password"}},
+		{PullDenied, []string{"denied", "unauthorized", "authentication required", "authorization failed", "incorrect username or password"}},
 		{PullUnknown, []string{": not found"}},
 	} {
 		for _, words := range known.words {
@@ -116,7 +117,7 @@ func explainPull(ref, host string, auth registry.AuthConfig, err error) *ImageEr
 	case private && !known:
 		words = fmt.Sprintf("%s has no such image, or it is private", host)
 		hint = fmt.Sprintf("check its name; if it is private, %s", logIn(host))
-	case reason == PullUntrusted && strings.Contains(text, "tls: "):
+	case reason == PullUntrusted && !strings.Contains(text, "x509:"):
 		words = fmt.Sprintf("%s wants another client certificate", host)
 		hint = fmt.Sprintf("the engine takes it from /etc/docker/certs.d/%s/client.cert and client.key (BOSH: registries[].client_cert, client_key)", host)
 	case reason == PullUntrusted && !strings.Contains(text, "unknown authority"):

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
@@ -97,8 +98,8 @@ func (e *Engine) state(ctx context.Context, project string, full bool) (*State, 
 		return e.reading(listing, "volumes", err)
 	})
 	calls.Go(func() (err error) {
-		s.Images, err = e.api.ImageList(listing, image.ListOptions{})
-		return e.reading(listing, "images", err)
+		s.Images, err = e.images(listing)
+		return err
 	})
 	calls.Go(func() (err error) {
 		s.Files, err = e.files(project)
@@ -112,6 +113,20 @@ func (e *Engine) state(ctx context.Context, project string, full bool) (*State, 
 	}
 	return s, nil
 }
+
+// images lists all images. With containerd's store the Engine fails with "not found" when one is removed while it lists them
+// (seen on 28.5): then it is asked again.
+func (e *Engine) images(ctx context.Context) (images []image.Summary, err error) {
+	for range listTries {
+		if images, err = e.api.ImageList(ctx, image.ListOptions{}); !errdefs.IsNotFound(err) {
+			break
+		}
+	}
+	return images, e.reading(ctx, "images", err)
+}
+
+// listTries is how many removals in a row a list of images outlasts.
+const listTries = 5
 
 // Containers reads the project's containers in one list call, sorted by service, number and name.
 func (e *Engine) Containers(ctx context.Context, project string) ([]*Container, error) {

@@ -167,7 +167,7 @@ func testFilesChanged(t *testing.T, s *suite) {
 	if got := s.plan(t, changed); !strings.Contains(got, "secret word content changed") || strings.Contains(got, "page content") {
 		t.Errorf("the plan gives another reason:\n%s", got)
 	}
-	broken := s.load(t, strings.Replace(withSecrets, "sleep infinity", "'false'", 1), "WHO=you", "VARS=")
+	broken := s.load(t, strings.Replace(withSecrets, "sleep infinity", "'false'\n    deploy: {update_config: {monitor: 1m}}", 1), "WHO=you", "VARS=")
 	if err := s.up(t, broken, engine.DiffOptions{}); err == nil {
 		t.Error("a broken update succeeds")
 	}

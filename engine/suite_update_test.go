@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/image"
@@ -39,7 +40,7 @@ func testReplace(t *testing.T, s *suite) {
 func testRollback(t *testing.T, s *suite) {
 	s.mustUp(t, s.recipe(svc("db"), svc("web", waits("db", compose.Started))), engine.DiffOptions{})
 	before := s.inspect(t, "web-1").ID
-	err := s.up(t, s.recipe(svc("db"), svc("web", waits("db", compose.Started), sh("echo no license; exit 3"))), engine.DiffOptions{})
+	err := s.up(t, s.recipe(svc("db"), svc("web", waits("db", compose.Started), sh("echo no license; exit 3"), watched)), engine.DiffOptions{})
 	var back *engine.RolledBackError
 	if !errors.As(err, &back) || back.Restore != nil || !slices.Equal(back.Services, []string{"web"}) {
 		t.Fatalf("got error %v, want a RolledBackError of web", err)
@@ -58,9 +59,12 @@ func testRollback(t *testing.T, s *suite) {
 	}
 }
 
+// watched lets an update that ends at once fail for certain, however slow the machine is.
+func watched(s *compose.Service) { s.Update.Monitor = time.Minute }
+
 func testNoRollback(t *testing.T, s *suite) {
 	s.mustUp(t, s.recipe(svc("web")), engine.DiffOptions{})
-	if err := s.up(t, s.recipe(svc("web", sh("exit 3"))), engine.DiffOptions{NoRollback: true}); err == nil {
+	if err := s.up(t, s.recipe(svc("web", sh("exit 3"), watched)), engine.DiffOptions{NoRollback: true}); err == nil {
 		t.Fatal("the update did not fail")
 	}
 	phases := slices.Sorted(maps.Values(s.phases(t)))

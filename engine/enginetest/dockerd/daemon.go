@@ -88,6 +88,9 @@ func Start(ctx context.Context, opts Options) (*Daemon, error) {
 		return nil, fmt.Errorf("starting dockerd: the path of its socket is longer than %d bytes: %q", maxSocketPath, d.socket())
 	}
 	d.flags = append(d.settings(slot), opts.Flags...)
+	if strings.HasSuffix(opts.Version, containerdStore) {
+		d.flags = append(d.flags, "--feature", "containerd-snapshotter=true")
+	}
 	if d.api, err = client.NewClientWithOpts(client.WithHost(d.Host()), client.WithAPIVersionNegotiation()); err != nil {
 		return nil, fmt.Errorf("preparing the client: %w", err)
 	}

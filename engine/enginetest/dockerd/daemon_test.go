@@ -295,7 +295,7 @@ func TestUnknownVersionIsRefused(t *testing.T) {
 		t.Skip("dockerd needs root")
 	}
 	_, err := Start(t.Context(), Options{Version: "1.0"})
-	if want := `finding Engine "1.0": known are 20.10, 26.1, 28.5`; err == nil || err.Error() != want {
+	if want := `finding Engine "1.0": known are 20.10, 26.1, 28.5, 28.5+containerd`; err == nil || err.Error() != want {
 		t.Errorf("Start with an unknown version: %v, want %s", err, want)
 	}
 }

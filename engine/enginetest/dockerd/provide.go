@@ -34,11 +34,18 @@ func suites() map[string]string {
 	return map[string]string{"20.10": "bookworm", "26.1": "trixie", "28.5": "sid"}
 }
 
-// Versions lists the Engine versions that [Start] can fetch, oldest first.
-func Versions() []string { return slices.Sorted(maps.Keys(suites())) }
+// containerdStore is what a version ends in whose Engine keeps its images in containerd's store, the default of fresh
+// installs from Engine 29 on: there an image's ID is its manifest's digest, not its configuration's.
+const containerdStore = "+containerd"
+
+// Versions lists the Engine versions that [Start] can fetch, oldest first, and last the one with containerd's image store.
+func Versions() []string {
+	return append(slices.Sorted(maps.Keys(suites())), "28.5"+containerdStore)
+}
 
 // provide sees to it that the Engine's programs are on this machine, and returns the environment to run them in.
 func provide(ctx context.Context, version string, log io.Writer) ([]string, error) {
+	version = strings.TrimSuffix(version, containerdStore)
 	if version == "" {
 		return os.Environ(), install(ctx, log, "dockerd", "ip", "nsenter", "unshare")
 	}
