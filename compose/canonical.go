@@ -3,10 +3,8 @@ package compose
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/template"
@@ -109,19 +107,46 @@ func (r *recipe) canonical(ctx context.Context, opt CanonicalOptions) (c *Canoni
 	return c, nil
 }
 
-// PinImages adds to each image the digest that lookUp gives for it, several at a time.
+// PinImages adds to each image the digest that lookUp gives for it, several at a time. An image that has one keeps it.
 func (c *Canonical) PinImages(lookUp func(ref string) (string, error)) error {
-	if c.project == nil {
-		return nil
+	images := c.project
+	if images == nil {
+		images = &types.Project{Services: types.Services{}}
+		for name, s := range c.modelServices() {
+			if image, ok := s["image"].(string); ok {
+				images.Services[name] = types.ServiceConfig{Name: name, ContainerSpec: types.ContainerSpec{Image: image}}
+			}
+		}
 	}
-	pinned, err := c.project.WithImagesResolved(func(named reference.Named) (digest.Digest, error) {
+	pinned, err := images.WithImagesResolved(func(named reference.Named) (digest.Digest, error) {
 		found, err := lookUp(reference.FamiliarString(named))
 		return digest.Digest(found), err
 	})
-	if err == nil {
-		c.project = pinned
+	if err != nil {
+		return err
 	}
-	return err
+	if c.project != nil {
+		c.project = pinned
+		return nil
+	}
+	for name, s := range c.modelServices() {
+		if p, ok := pinned.Services[name]; ok {
+			s["image"] = p.Image
+		}
+	}
+	return nil
+}
+
+// modelServices are the services of a recipe that is printed as it stands; those of a project are elsewhere.
+func (c *Canonical) modelServices() map[string]map[string]any {
+	all := map[string]map[string]any{}
+	services, _ := c.model["services"].(map[string]any)
+	for name, s := range services {
+		if service, ok := s.(map[string]any); ok {
+			all[name] = service
+		}
+	}
+	return all
 }
 
 // Text writes the recipe in a format, "yaml" or "json", each "$" doubled so that it is a recipe again. The variables of a
@@ -188,10 +213,8 @@ func (c *Canonical) keys(kind string) []string {
 func (c *Canonical) Images() []string {
 	var images []string
 	if c.project == nil {
-		services, _ := c.model["services"].(map[string]any)
-		for _, s := range services {
-			service, _ := s.(map[string]any)
-			if image, ok := service["image"].(string); ok {
+		for _, s := range c.modelServices() {
+			if image, ok := s["image"].(string); ok {
 				images = append(images, image)
 			}
 		}
@@ -244,59 +267,7 @@ func (c *Canonical) Variables() []Variable {
 	return all
 }
 
-// Pin adds to each image the digest that resolve gives for it, as "sha256:…". An image that has one keeps it.
-func (c *Canonical) Pin(resolve func(image string) (string, error)) error {
-	if c.project == nil {
-		services, _ := c.model["services"].(map[string]any)
-		for _, name := range sortedKeys(services) {
-			service, _ := services[name].(map[string]any)
-			image, _ := service["image"].(string)
-			pinned, err := pin(image, resolve)
-			if err != nil {
-				return fmt.Errorf("service %q: %w", name, err)
-			}
-			if pinned != "" {
-				service["image"] = pinned
-			}
-		}
-		return nil
-	}
-	for _, name := range c.project.ServiceNames() {
-		s := c.project.Services[name]
-		pinned, err := pin(s.Image, resolve)
-		if err != nil {
-			return fmt.Errorf("service %q: %w", name, err)
-		}
-		s.Image = pinned
-		c.project.Services[name] = s
-	}
-	return nil
-}
-
-func pin(image string, resolve func(string) (string, error)) (string, error) {
-	if image == "" || strings.Contains(image, "@") {
-		return image, nil
-	}
-	named, err := reference.ParseDockerRef(image)
-	if err != nil {
-		return "", fmt.Errorf("reading image %q: %w", image, err)
-	}
-	found, err := resolve(image)
-	if err != nil {
-		return "", err
-	}
-	d, err := digest.Parse(found)
-	if err != nil {
-		return "", fmt.Errorf("resolving image %q: %w", image, err)
-	}
-	pinned, err := reference.WithDigest(named, d)
-	if err != nil {
-		return "", fmt.Errorf("resolving image %q: %w", image, err)
-	}
-	return pinned.String(), nil
-}
-
-// OnlyImages leaves of each service its image: after [Canonical.Pin], an override file that fixes what runs.
+// OnlyImages leaves of each service its image: after [Canonical.PinImages], an override file that fixes what runs.
 func (c *Canonical) OnlyImages() {
 	if c.project != nil {
 		services := types.Services{}
@@ -307,10 +278,8 @@ func (c *Canonical) OnlyImages() {
 		return
 	}
 	kept := map[string]any{}
-	services, _ := c.model["services"].(map[string]any)
-	for name, s := range services {
-		service, _ := s.(map[string]any)
-		kept[name] = map[string]any{"image": service["image"]}
+	for name, s := range c.modelServices() {
+		kept[name] = map[string]any{"image": s["image"]}
 	}
 	c.model = map[string]any{"services": kept}
 }

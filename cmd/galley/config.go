@@ -20,7 +20,7 @@ type configFlags struct {
 	format, output, hash                string
 	quiet, environment, variables       bool
 	services, networks, volumes, images bool
-	profiles, resolveDigests            bool
+	profiles, resolveDigests, lock      bool
 }
 
 // configCommand prints the canonical recipe.
@@ -34,9 +34,9 @@ func (c *cli) configCommand() *cobra.Command {
 variables put in, short forms written out, paths absolute. The output is a recipe again.
 With SERVICE, only those services and what they need are printed.
 
-Only files are read, and no Engine is asked, but with --resolve-image-digests. An invalid
-recipe is not printed: its findings are, as by check, and the exit code is 3. What galley
-does not carry out, as build, is only a warning here.
+Only files are read, and no Engine is asked, but with --resolve-image-digests and
+--lock-image-digests. An invalid recipe is not printed: its findings are, as by check, and
+the exit code is 3. What galley does not carry out, as build, is only a warning here.
 
 --hash prints what tells whether a service changed: the value of the label
 com.docker.compose.config-hash on its containers.`,
@@ -57,6 +57,7 @@ com.docker.compose.config-hash on its containers.`,
 	f.BoolVar(&flags.profiles, "profiles", false, "print the profiles' names")
 	f.StringVar(&flags.hash, "hash", "", "print the hashes of `SERVICE`, of several separated by commas, or of all (\"*\")")
 	f.BoolVar(&flags.resolveDigests, "resolve-image-digests", false, "add to each image its digest: the Engine's, or the registry's where it has none")
+	f.BoolVar(&flags.lock, "lock-image-digests", false, "print an override file that has only each service's image, with its digest")
 	f.BoolVar(&flags.variables, "variables", false, "print the variables that the recipe mentions")
 	f.BoolVar(&flags.environment, "environment", false, "print the variables that interpolation sees")
 	f.BoolVar(&flags.NoInterpolation, "no-interpolate", false, "leave variables as they are")
@@ -79,10 +80,13 @@ func (c *cli) config(ctx context.Context, flags *configFlags) error {
 	if err != nil || flags.quiet {
 		return err
 	}
-	if flags.resolveDigests {
+	if flags.resolveDigests || flags.lock {
 		if err := c.resolveDigests(ctx, recipe); err != nil {
 			return err
 		}
+	}
+	if flags.lock {
+		recipe.OnlyImages()
 	}
 	for _, list := range []struct {
 		asked bool
