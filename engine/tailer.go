@@ -10,7 +10,6 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/pkg/stdcopy"
 )
 
 // tailer reads one container's log, and takes the reading up again behind the last line: after a restart of the container,
@@ -162,7 +161,7 @@ func (t *tailer) stream(ctx context.Context, tty, follow bool, sink func(LogLine
 	if tty {
 		_, err = io.Copy(stdout, answer)
 	} else {
-		_, err = stdcopy.StdCopy(stdout, stderr, answer)
+		err = copyFrames(stdout, stderr, answer)
 	}
 	stdout.flush()
 	stderr.flush()

@@ -126,7 +126,8 @@ func (c *cli) hold(ctx context.Context, r *runFlags) error {
 		return err
 	}
 	go turns.serve(ctx)
-	s := &supervision{cli: c, flags: r, log: log, name: name}
+	s := &supervision{cli: c, flags: r, log: log, name: name, thrift: newThrift()}
+	defer s.thrift.end()
 	if err := s.openStatus(); err != nil {
 		return err
 	}
@@ -192,6 +193,7 @@ type supervision struct {
 	// status is written at each change.
 	status  *statusWriter
 	metrics *metrics
+	thrift  *thrift
 }
 
 // openStatus begins to say how the project is. A place where that can't be written is told before anything is touched.
@@ -245,8 +247,12 @@ func (s *supervision) options(reload <-chan struct{}, turns <-chan engine.Turn) 
 		Note: func(n engine.Note) {
 			j.note(n)
 			s.metrics.note(n)
+			s.thrift.noticed()
 		},
-		Publish:       s.status.publish,
+		Publish: func(r engine.Report) {
+			s.status.publish(r)
+			s.thrift.noticed()
+		},
 		Prepare:       s.prepare,
 		LastGood:      s.lastGood,
 		Save:          s.keep,
