@@ -35,6 +35,7 @@ func run(ctx context.Context) error {
 	bytes := flag.Int64("image-bytes", 2e9, "`bytes` that they have together")
 	contests := flag.Bool("projects", true, "measure what is done with projects")
 	updates := flag.Bool("updates", true, "measure what is noticed of updates")
+	holds := flag.Bool("run", true, "measure what a supervisor takes, and how fast it repairs")
 	flag.Parse()
 	switch flag.Arg(0) { // as which the bench runs itself
 	case "bare":
@@ -54,7 +55,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("finding %q: %w", *galley, err)
 	}
-	b := &bench{galley: program, runs: *runs, within: *within, projects: *contests, updates: *updates, images: *images, bytes: *bytes}
+	b := &bench{galley: program, runs: *runs, within: *within, projects: *contests, updates: *updates, holds: *holds, images: *images, bytes: *bytes}
 	return b.run(ctx)
 }
 
@@ -63,9 +64,11 @@ type bench struct {
 	galley string
 	runs   int
 	within time.Duration
-	// projects says whether to measure what is done with them, updates whether what is noticed of theirs, images how many tarballs to load, with how many bytes in all.
+	// projects says whether to measure what is done with them, updates whether what is noticed of theirs, holds whether what
+	// a supervisor takes, images how many tarballs to load, with how many bytes in all.
 	projects bool
 	updates  bool
+	holds    bool
 	images   int
 	bytes    int64
 }
@@ -92,6 +95,11 @@ func (b *bench) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if b.holds {
+		if err := b.hold(ctx, daemon); err != nil {
+			return err
+		}
+	}
 	if b.images <= 0 {
 		return nil
 	}
@@ -102,6 +110,17 @@ func (b *bench) run(ctx context.Context) (err error) {
 	defer os.RemoveAll(dir)
 	m := &importing{self: self, galley: b.galley, dir: dir, api: daemon.Client(), host: daemon.Host(), images: b.images, bytes: b.bytes}
 	return m.run(ctx, b.runs, time.Now().Add(b.within))
+}
+
+// hold measures a supervisor.
+func (b *bench) hold(ctx context.Context, daemon *dockerd.Daemon) error {
+	dir, err := os.MkdirTemp("", "galley-bench")
+	if err != nil {
+		return fmt.Errorf("making a folder for the supervisor: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	h := &holding{galley: b.galley, dir: dir, api: daemon.Client(), host: daemon.Host()}
+	return h.run(ctx, os.Stdout)
 }
 
 func (b *bench) runProjects(ctx context.Context, daemon *dockerd.Daemon, self string) error {
