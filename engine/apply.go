@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -30,13 +31,16 @@ func (e *Engine) walk(ctx context.Context, plan *Plan) []outcome {
 	defer shared.watch.close()
 	shared.stuck = e.forget(plan)
 	outcomes := (&walk{
-		n:      len(plan.Steps),
-		needs:  func(i int) []int { return plan.Steps[i].Needs },
-		after:  func(i int) []int { return plan.Steps[i].After },
-		heavy:  func(i int) bool { return plan.Steps[i].Action.Verb() != VerbAwait },
-		limit:  cmp.Or(plan.parallel, e.opts.Parallel),
-		finish: func(i int) bool { return plan.Steps[i].urgent },
-		asides: shared.asides,
+		n:         len(plan.Steps),
+		needs:     func(i int) []int { return plan.Steps[i].Needs },
+		after:     func(i int) []int { return plan.Steps[i].After },
+		heavy:     func(i int) bool { return plan.Steps[i].Action.Verb() != VerbAwait },
+		limit:     cmp.Or(plan.parallel, e.opts.Parallel),
+		finish:    func(i int) bool { return plan.Steps[i].urgent },
+		harms:     plan.interrupts(),
+		toils:     func(i int) bool { return plan.Steps[i].Action.Verb() == VerbStart },
+		harmLimit: max(2, runtime.NumCPU()), // the Engine is on this machine, as a rule
+		asides:    shared.asides,
 		do: func(ctx context.Context, i int) error {
 			return (&run{shared: shared, step: i}).carryOut(ctx, plan.Steps[i].Action)
 		},

@@ -40,6 +40,18 @@ type Step struct {
 	urgent bool
 }
 
+// interrupts returns what tells, of a step, whether a service is down from it on until an urgent step that needs it is done.
+func (p *Plan) interrupts() func(i int) bool {
+	down := make([]bool, len(p.Steps))
+	for _, s := range p.Steps {
+		for _, need := range s.Needs {
+			verb := p.Steps[need].Action.Verb()
+			down[need] = down[need] || s.urgent && (verb == VerbStop || verb == VerbDisconnect)
+		}
+	}
+	return func(i int) bool { return down[i] }
+}
+
 // Action is one Engine call, or one wait. The set is sealed.
 type Action interface {
 	// Target is the resource acted on.

@@ -28,14 +28,22 @@ type walk struct {
 	after func(i int) []int
 	heavy func(i int) bool
 	limit int
-	// finish tells which pieces, once ready, are begun even after ctx ended: those without which the ones before would
-	// have done harm.
+	// finish tells which pieces are begun as soon as they are ready, before all others and even after ctx ended: those
+	// without which the ones before would have done harm.
 	finish func(i int) bool
-	do     func(ctx context.Context, i int) error
-	notify func(i int, kind EventKind, took time.Duration, err error)
+	// harms tells which pieces do the harm that those to finish make good. No more than harmLimit of both are at work at
+	// once, so that each harm is short. What takes longer than harmTime waits rather than works, and counts no more, unless
+	// toils says that it always works.
+	harms, toils func(i int) bool
+	harmLimit    int
+	do           func(ctx context.Context, i int) error
+	notify       func(i int, kind EventKind, took time.Duration, err error)
 	// asides are notes that work under way wants told between its own events.
 	asides <-chan func()
 }
+
+// harmTime is how long a piece of work that does harm, or makes it good, keeps others from doing harm.
+const harmTime = time.Second
 
 type finished struct {
 	i    int
@@ -51,6 +59,7 @@ func (w *walk) run(ctx context.Context) []outcome {
 	for {
 		for i := state.next(ctx); i >= 0; i = state.next(ctx) {
 			w.begin(ctx, i, done)
+			state.watch(i)
 		}
 		if state.underWay == 0 {
 			return state.outcomes
@@ -60,6 +69,8 @@ func (w *walk) run(ctx context.Context) []outcome {
 			w.end(state, f)
 		case aside := <-w.asides:
 			aside()
+		case i := <-state.waits:
+			delete(state.working, i)
 		case <-stop:
 			stop = nil // from here on only what is under way is waited for
 		}
@@ -99,6 +110,9 @@ type walkState struct {
 	ready      []int // in order of index, so that a walk begins its steps in the plan's order
 	underWay   int
 	heavyOnes  int
+	// working are the pieces at work that do harm, or make it good; waits tells of one that is taken to wait.
+	working map[int]*time.Timer
+	waits   chan int
 }
 
 func (w *walk) start() *walkState {
@@ -107,6 +121,8 @@ func (w *walk) start() *walkState {
 		outcomes:   make([]outcome, w.n),
 		pending:    make([]int, w.n),
 		dependents: make([][]int, w.n),
+		working:    make(map[int]*time.Timer),
+		waits:      make(chan int, w.n),
 	}
 	for i := range w.n {
 		for _, before := range append(slices.Clone(w.needs(i)), w.after(i)...) {
@@ -122,25 +138,43 @@ func (w *walk) start() *walkState {
 
 // next takes the first ready node that may begin, or returns -1.
 func (s *walkState) next(ctx context.Context) int {
-	for at, i := range s.ready {
-		heavy := s.heavy(i)
-		if heavy && s.heavyOnes >= s.limit || ctx.Err() != nil && !s.finish(i) {
-			continue
-		}
-		s.ready = slices.Delete(s.ready, at, at+1)
-		s.underWay++
-		if heavy {
-			s.heavyOnes++
-		}
-		return i
+	at := slices.IndexFunc(s.ready, s.finish)
+	if at < 0 && ctx.Err() == nil {
+		at = slices.IndexFunc(s.ready, func(i int) bool {
+			return !(s.heavy(i) && s.heavyOnes >= s.limit) && !(s.harms(i) && len(s.working) >= s.harmLimit)
+		})
 	}
-	return -1
+	if at < 0 {
+		return -1
+	}
+	i := s.ready[at]
+	s.ready = slices.Delete(s.ready, at, at+1)
+	s.underWay++
+	if s.heavy(i) {
+		s.heavyOnes++
+	}
+	return i
+}
+
+// watch counts node i, which was begun, among those that keep others from doing harm, until it ends or is taken to wait.
+func (s *walkState) watch(i int) {
+	if !s.harms(i) && !s.finish(i) {
+		return
+	}
+	s.working[i] = time.AfterFunc(harmTime, func() { s.waits <- i })
+	if s.toils(i) {
+		s.working[i].Stop()
+	}
 }
 
 func (s *walkState) release(i int) {
 	s.underWay--
 	if s.heavy(i) {
 		s.heavyOnes--
+	}
+	if timer := s.working[i]; timer != nil {
+		timer.Stop()
+		delete(s.working, i)
 	}
 }
 

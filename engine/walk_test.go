@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -72,6 +73,8 @@ func TestWalkRunsWhatItsNeedsAllowAndNothingElse(t *testing.T) {
 			heavy:  func(i int) bool { return true },
 			limit:  w.limit,
 			finish: func(int) bool { return false },
+			harms:  func(int) bool { return false },
+			toils:  func(int) bool { return false },
 			do: func(_ context.Context, i int) error {
 				mu.Lock()
 				defer mu.Unlock()
@@ -144,6 +147,56 @@ func TestWalkDoesNotCountAnInterruptedWaitAsFailure(t *testing.T) {
 	}
 }
 
+// Each service is stopped by an even node and started by the odd one after it.
+func walkOfServices(n int, do func(context.Context, int) error) *walk {
+	needs := make([][]int, 2*n)
+	for i := 1; i < len(needs); i += 2 {
+		needs[i] = []int{i - 1}
+	}
+	w := walkOf(needs, do)
+	w.limit, w.harmLimit = 12, 2
+	w.harms = func(i int) bool { return i%2 == 0 }
+	w.finish = func(i int) bool { return i%2 == 1 }
+	w.toils = w.finish
+	return w
+}
+
+func TestWalkKeepsFewServicesDownAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		var down atomic.Int32
+		walkOfServices(10, func(_ context.Context, i int) error {
+			if i%2 == 0 && down.Add(1) > 2 {
+				t.Error("more than two services are down at once")
+			}
+			time.Sleep(harmTime / 2)
+			if i%2 == 1 {
+				time.Sleep(harmTime) // a slow start keeps the others up
+				down.Add(-1)
+			}
+			return nil
+		}).run(t.Context())
+		if took := time.Since(began); took != 10*harmTime {
+			t.Errorf("took %s, want no pause between one service and the next", took)
+		}
+	})
+}
+
+func TestWalkDoesNotWaitForASlowStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		walkOfServices(4, func(_ context.Context, i int) error {
+			if i%2 == 0 {
+				time.Sleep(10 * time.Second)
+			}
+			return nil
+		}).run(t.Context())
+		if took := time.Since(began); took != 10*time.Second+harmTime {
+			t.Errorf("took %s, want the second two to begin after %s", took, harmTime)
+		}
+	})
+}
+
 func walkOf(needs [][]int, do func(context.Context, int) error) *walk {
 	return &walk{
 		n:      len(needs),
@@ -152,6 +205,8 @@ func walkOf(needs [][]int, do func(context.Context, int) error) *walk {
 		heavy:  func(int) bool { return true },
 		limit:  2,
 		finish: func(int) bool { return false },
+		harms:  func(int) bool { return false },
+		toils:  func(int) bool { return false },
 		do:     do,
 		notify: func(int, EventKind, time.Duration, error) {},
 	}
