@@ -30,6 +30,8 @@ type Status struct {
 	// Busy: something is being changed. Yielded: another command has its turn.
 	Busy    bool `json:"busy,omitempty"`
 	Yielded bool `json:"yielded,omitempty"`
+	// OwnRestarts: the supervisor restarts containers by the recipe's policies, and the Engine's own policy is none.
+	OwnRestarts bool `json:"own_restarts,omitempty"`
 	// Engine is the Engine in use.
 	Engine EngineStatus `json:"engine"`
 	// Recipe is what is in force.

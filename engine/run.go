@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"time"
 
 	"galley/compose"
@@ -67,6 +69,8 @@ type Wish struct {
 	Services []string
 	// Reload: the recipe may have changed.
 	Reload bool
+	// Scale is how many replicas of services there shall be, until the recipe is loaded again for them.
+	Scale map[string]int
 	// GoBack: the last good project is in force until the recipe is loaded again.
 	GoBack bool
 }
@@ -152,6 +156,8 @@ type supervisor struct {
 	// inFull: what is known of settings is not enough, somebody changed some; wasInFull: what was read last has them all.
 	inFull, wasInFull bool
 
+	// scale is how many replicas somebody asked for, by service.
+	scale map[string]int
 	// jobs are the services that run at times, by name.
 	jobs map[string]*job
 
@@ -213,7 +219,7 @@ func (s *supervisor) load(ctx context.Context) error {
 	s.condition.recipe = err
 	if err == nil {
 		s.condition.lastGood, s.condition.rolledBack = false, nil
-		s.enforce(project, nil)
+		s.enforce(scaled(project, s.scale), nil)
 		return nil
 	}
 	s.note(Note{Kind: NoteInvalid, Err: err})
@@ -227,6 +233,39 @@ func (s *supervisor) load(ctx context.Context) error {
 	s.condition.lastGood = true
 	s.enforce(good, pins)
 	return nil
+}
+
+// scaled is the project with other numbers of replicas.
+func scaled(p *compose.Project, scale map[string]int) *compose.Project {
+	if len(scale) == 0 {
+		return p
+	}
+	changed := *p
+	changed.Services = nil
+	for _, s := range p.Services {
+		if n, ok := scale[s.Name]; ok {
+			another := *s
+			another.Replicas = n
+			s = &another
+		}
+		changed.Services = append(changed.Services, s)
+	}
+	return &changed
+}
+
+// rescale takes note of the numbers of replicas that somebody asks for. As with docker compose, who brings services up
+// without asking for a number wants the recipe's.
+func (s *supervisor) rescale(w Wish) {
+	scale := maps.Clone(w.Scale)
+	if scale == nil {
+		scale = map[string]int{}
+	}
+	for name, n := range s.scale {
+		if _, asked := scale[name]; !asked && len(w.Services) > 0 && !slices.Contains(w.Services, name) {
+			scale[name] = n
+		}
+	}
+	s.scale = scale
 }
 
 // lastGood gives the last good project, nil where there is none.
@@ -337,6 +376,7 @@ func (s *supervisor) wait(ctx context.Context) {
 		s.read(r)
 	case <-s.opts.Reload:
 		s.interrupt()
+		s.scale = nil
 		// What can't be loaded is told by load, and what was in force stays.
 		_ = s.load(ctx)
 	case t := <-s.turns():
@@ -405,6 +445,7 @@ func (s *supervisor) wished(ctx context.Context, w Wish, more bool) {
 	}
 	s.book.wish(w, s.want.Services)
 	if w.Reload {
+		s.rescale(w)
 		// As with a reload.
 		_ = s.load(ctx)
 	}

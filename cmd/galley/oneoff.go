@@ -109,7 +109,7 @@ func (c *cli) runOnce(ctx context.Context, o *oneOffFlags, removeOrphans bool, s
 	if err != nil {
 		return err
 	}
-	opts := engine.DiffOptions{OneOff: once, NoDeps: o.noDeps, RemoveOrphans: removeOrphans}
+	opts := c.beside(s.project.Name, engine.DiffOptions{OneOff: once, NoDeps: o.noDeps, RemoveOrphans: removeOrphans})
 	if o.pull != "policy" {
 		opts.Pull = compose.PullPolicy(o.pull)
 	}

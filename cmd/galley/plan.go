@@ -59,7 +59,7 @@ a policy asks for at every run is shown, but is no pending change.`,
 			if err := chosen.check(s.project, services); err != nil {
 				return err
 			}
-			changes, err := c.showPlan(cmd.Context(), s, opts, format)
+			changes, err := c.showPlan(cmd.Context(), s, c.beside(s.project.Name, opts), format)
 			if err == nil && changes && detailed {
 				return statusError(exitPending)
 			}

@@ -126,6 +126,7 @@ func (c *cli) goBack(ctx context.Context, name string, history *bosh.History, pl
 	for ref, img := range good.Images {
 		opts.Pins[ref] = engine.Pin(img)
 	}
+	opts = c.beside(name, opts)
 	if place == 0 && history.WentBack && !history.Changed {
 		c.ui.say("%s: already went back to the good state of %s; `galley rollback --list` shows older ones", name, moment(good))
 	} else {

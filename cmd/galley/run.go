@@ -203,6 +203,7 @@ func (s *supervision) openStatus() error {
 		paths = append(paths, s.flags.statusFile)
 	}
 	s.status = newStatusWriter(func(err error) { s.log.Error("the status can't be written", "error", err) }, paths...)
+	s.status.ownRestarts = s.flags.ownRestarts
 	return s.status.begin(s.name)
 }
 

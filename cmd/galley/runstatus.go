@@ -233,10 +233,11 @@ func (e *endOf) stop() {
 
 // statusWriter writes the status wherever it is wanted, and tells once when that can't be done.
 type statusWriter struct {
-	paths []string
-	began time.Time
-	warn  func(error)
-	bad   map[string]bool
+	paths       []string
+	ownRestarts bool
+	began       time.Time
+	warn        func(error)
+	bad         map[string]bool
 
 	// after, if set, is told of each status.
 	after func(*bosh.Status)
@@ -252,6 +253,7 @@ func newStatusWriter(warn func(error), paths ...string) *statusWriter {
 
 func (p *statusWriter) publish(r engine.Report) {
 	s := statusOf(&r, p.began)
+	s.OwnRestarts = p.ownRestarts
 	p.mu.Lock()
 	p.latest, p.imageBytes = &s, r.Have.ImageBytes()
 	p.mu.Unlock()
@@ -406,7 +408,7 @@ func (p *statusWriter) begin(project string) error {
 	start, _ := bosh.ProgramStart(os.Getpid())
 	s := bosh.Status{
 		Version: bosh.StatusVersion, Project: project, PID: os.Getpid(), Program: start,
-		Supervised: p.began.UTC(), Updated: p.began.UTC(), Busy: true, Services: []bosh.ServiceStatus{},
+		Supervised: p.began.UTC(), Updated: p.began.UTC(), Busy: true, OwnRestarts: p.ownRestarts, Services: []bosh.ServiceStatus{},
 	}
 	p.latest = &s
 	for _, path := range p.paths {

@@ -14,7 +14,8 @@ func (c *cli) scaleCommand() *cobra.Command {
 		Use:   "scale [flags] SERVICE=REPLICAS...",
 		Short: "Run that many replicas of services",
 		Long: `Bring services to that many replicas, as up --scale does, until the next up without it.
-What they need is brought up too, unless --no-deps.`,
+What they need is brought up too, unless --no-deps. A supervisor holds that number
+until such an up, or until it loads the recipe again (SIGHUP).`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var services []string

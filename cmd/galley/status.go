@@ -38,6 +38,7 @@ With --format json it is the status file as the supervisor writes it, a JSON obj
   project, pid, program_start, supervised, updated
   up                 every service is up, or completed, and nothing is being changed
   busy, yielded      something is being changed; another command has its turn
+  own_restarts       the supervisor restarts containers, and the Engine does not
   engine             host, api, error
   recipe             files, hash, loaded, invalid, last_good, rolled_back {at, error}
   converged, seconds, failed, failures, error

@@ -181,6 +181,14 @@ func (c *cli) surveyLate(ctx context.Context, guard func(project string) error) 
 	return &survey{project, o}, err
 }
 
+// beside completes a plan's options: where the project's supervisor restarts the containers itself, the recipe's restart
+// policies are its own affair, and a plan that gave them to the Engine would fight it.
+func (c *cli) beside(project string, opts engine.DiffOptions) engine.DiffOptions {
+	status, err := bosh.ReadStatus(c.statusPath(project))
+	opts.OwnRestarts = err == nil && status.OwnRestarts && status.Alive()
+	return opts
+}
+
 // unguarded is the guard of what changes nothing.
 func unguarded(string) error { return nil }
 

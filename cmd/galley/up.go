@@ -113,6 +113,7 @@ func (c *cli) up(ctx context.Context, u *upFlags, opts engine.DiffOptions) error
 	if err := u.check(s.project, append(opts.Services, u.exitCodeFrom...)); err != nil {
 		return err
 	}
+	opts = c.beside(s.project.Name, opts)
 	var faults error
 	if len(u.globs) > 0 {
 		if faults, err = c.importFirst(ctx, s, &u.importFlags); err != nil {
@@ -123,7 +124,7 @@ func (c *cli) up(ctx context.Context, u *upFlags, opts engine.DiffOptions) error
 		_, err := c.showPlan(ctx, s, opts, "text")
 		return errors.Join(faults, err)
 	}
-	if err := locks.tell(engine.Wish{Services: opts.Services, Reload: true}); err != nil {
+	if err := locks.tell(engine.Wish{Services: opts.Services, Reload: true, Scale: opts.Scale}); err != nil {
 		return err
 	}
 	if err := c.confirmLoss(ctx, s, opts, u.yes); err != nil {
