@@ -108,7 +108,7 @@ type differ struct {
 	networks map[string]*node
 	remade   map[string]bool
 	volumes  map[string]*node // by the Engine's name
-	images   map[string]*node // by reference
+	images   map[madeFor]*node
 	// stops and removals are the nodes that stop and remove an observed container, by id.
 	stops, removals map[string]*node
 	// absent are the pinned images that must be pulled: no container runs from them.
@@ -145,7 +145,7 @@ func newDiffer(want *compose.Project, have *State, opts DiffOptions) *differ {
 		networks: map[string]*node{},
 		remade:   map[string]bool{},
 		volumes:  map[string]*node{},
-		images:   map[string]*node{},
+		images:   map[madeFor]*node{},
 		stops:    map[string]*node{},
 		removals: map[string]*node{},
 		leaves:   map[string][]*node{},

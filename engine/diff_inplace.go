@@ -238,8 +238,10 @@ func either(a, b string) string {
 // pulled are the steps that pull images: nothing that runs is touched before every image is there.
 func (d *differ) pulled() []*node {
 	var pulls []*node
-	for _, ref := range sortedNames(d.images) {
-		pulls = append(pulls, d.images[ref])
+	for _, n := range d.nodes {
+		if _, ok := n.action.(pullImage); ok {
+			pulls = append(pulls, n)
+		}
 	}
 	return pulls
 }

@@ -208,7 +208,7 @@ func (d *differ) create(p *servicePlan, r *replica) []*node {
 		action.imageID = img.ID
 	}
 	written := d.planFiles(p, r, filesOf(s, r.number))
-	created := d.add(action, r.why, append(written, d.images[s.Config.Image])...)
+	created := d.add(action, r.why, append(written, d.images[madeFor{s.Config.Image, s.Platform}])...)
 	d.needParents(created, s, action.parents)
 	d.needResources(created, s.Endpoints, &s.Host)
 	r.created = created

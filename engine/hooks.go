@@ -125,7 +125,7 @@ func (d *differ) planInit(p *servicePlan, r *replica, i int, urgent bool, open g
 	files := placeFiles(folderOf(p.spec, r.number), fmt.Sprintf("init%d-", i), init.Files)
 	action.files = fileMounts(d.files.Dir, files)
 	needs = append(d.planFiles(p, r, files), needs...)
-	created := d.add(action, why, append(needs, d.images[init.Config.Image], d.nameFreed(c.name))...)
+	created := d.add(action, why, append(needs, d.images[madeFor{init.Config.Image, init.Platform}], d.nameFreed(c.name))...)
 	d.needParents(created, action.spec, action.parents)
 	d.needResources(created, init.Endpoints, &init.Host)
 	after([]*node{created}, open.after)

@@ -81,7 +81,7 @@ func (d *differ) planImage(p *servicePlan) {
 }
 
 func (d *differ) needImage(s *compose.Service, ref, platform string) {
-	if d.images[ref] != nil || d.have.image(ref) != nil {
+	if d.images[madeFor{ref, platform}] != nil || d.have.image(ref) != nil {
 		return
 	}
 	if d.pullPolicy(s) == compose.PullNever {
@@ -92,7 +92,27 @@ func (d *differ) needImage(s *compose.Service, ref, platform string) {
 		})
 		return
 	}
-	d.images[ref] = d.add(pullImage{ref: ref, platform: platform, service: s.Name}, "missing")
+	d.pull(pullImage{ref: ref, platform: platform, service: s.Name}, "missing")
+}
+
+// madeFor is an image and the platform that it is wanted for, "" the Engine's own.
+type madeFor struct {
+	ref, platform string
+}
+
+// pull adds the pull of an image. Those of one image for several platforms come one after the other, in the plan's order:
+// all but the containerd image store keep one platform under a tag, the last.
+func (d *differ) pull(a pullImage, why string) {
+	n := d.add(a, why)
+	for _, other := range d.pulled() {
+		if before := other.action.(pullImage); other != n && before.ref == a.ref {
+			after([]*node{n}, []*node{other})
+			if before.platform != "" && a.platform != "" {
+				d.warn("image %q is wanted for %s and %s: only an engine with containerd's image store has both at once", a.ref, before.platform, a.platform)
+			}
+		}
+	}
+	d.images[madeFor{a.ref, a.platform}] = n
 }
 
 func (d *differ) pullPolicy(s *compose.Service) compose.PullPolicy {
@@ -112,7 +132,7 @@ func (e *Engine) Refresh(ctx context.Context, want *compose.Project, have *State
 	}
 	for _, s := range d.chosen() {
 		ref := s.Config.Image
-		if d.images[ref] != nil || have.image(ref) == nil || byDigest(ref) {
+		if d.images[madeFor{ref, s.Platform}] != nil || have.image(ref) == nil || byDigest(ref) {
 			continue
 		}
 		why, optional := "", false
@@ -129,10 +149,10 @@ func (e *Engine) Refresh(ctx context.Context, want *compose.Project, have *State
 			}
 		}
 		if why != "" {
-			d.images[ref] = d.add(pullImage{ref: ref, platform: s.Platform, service: s.Name, optional: optional}, why)
+			d.pull(pullImage{ref: ref, platform: s.Platform, service: s.Name, optional: optional}, why)
 		}
 	}
-	return &Plan{Project: want.Name, Steps: d.steps()}, nil
+	return &Plan{Project: want.Name, Steps: d.steps(), Warnings: d.warnings}, nil
 }
 
 // PullOptions say which images [Pulls] pulls.
@@ -163,19 +183,19 @@ func Pulls(want *compose.Project, have *State, opts PullOptions) *Plan {
 			d.pullAsked(s, init.Config.Image, init.Platform, policy)
 		}
 	}
-	return &Plan{Project: want.Name, Steps: d.steps()}
+	return &Plan{Project: want.Name, Steps: d.steps(), Warnings: d.warnings}
 }
 
 func (d *differ) pullAsked(s *compose.Service, ref, platform string, policy compose.PullPolicy) {
 	there := d.have.image(ref) != nil
-	if ref == "" || d.images[ref] != nil || there && (policy == compose.PullMissing || byDigest(ref)) {
+	if ref == "" || d.images[madeFor{ref, platform}] != nil || there && (policy == compose.PullMissing || byDigest(ref)) {
 		return
 	}
 	why := "missing"
 	if there {
 		why = "asked for"
 	}
-	d.images[ref] = d.add(pullImage{ref: ref, platform: platform, service: s.Name}, why)
+	d.pull(pullImage{ref: ref, platform: platform, service: s.Name}, why)
 }
 
 // age is the time since the image was last tagged on this Engine, which a pull does even if nothing changed.

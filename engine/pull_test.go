@@ -283,3 +283,19 @@ func TestPullsFollowThePolicies(t *testing.T) {
 		}
 	}
 }
+
+func TestAnImageIsPulledForEachPlatform(t *testing.T) {
+	want := &compose.Project{Name: "p"}
+	for i, platform := range []string{"linux/amd64", "linux/arm64", "linux/amd64"} {
+		s := &compose.Service{Name: string(rune('a' + i)), Platform: platform}
+		s.Config.Image = "one:1"
+		want.Services = append(want.Services, s)
+	}
+	plan := engine.Pulls(want, &engine.State{}, engine.PullOptions{})
+	if got := plan.String(); !strings.HasSuffix(got, "\n0 pull image one:1 (missing)\n1 pull image one:1 (missing) after 0\n") {
+		t.Errorf("got plan\n%s", got)
+	}
+	if len(plan.Warnings) != 1 || !strings.Contains(plan.Warnings[0], "linux/amd64 and linux/arm64") {
+		t.Errorf("got warnings %q", plan.Warnings)
+	}
+}
