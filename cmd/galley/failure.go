@@ -163,6 +163,7 @@ func hintFor(err error) string {
 	var property *bosh.PropertyError
 	var old *engine.TooOldError
 	var usage *usageError
+	var tarball *imports.Error
 	switch {
 	case errors.As(err, &usage):
 		return usage.hint
@@ -172,6 +173,8 @@ func hintFor(err error) string {
 		return image.Hint
 	case errors.As(err, &registry):
 		return registry.Hint
+	case errors.As(err, &tarball):
+		return tarballHint(tarball.Fault)
 	case errors.As(err, &file):
 		return file.Hint
 	case errors.As(err, &property):
@@ -188,6 +191,23 @@ func hintFor(err error) string {
 		return "`galley up` keeps a state when all of the project has come up; `galley rollback --list` shows them"
 	case is[*bosh.HeldError](err):
 		return "--wait-lock waits until it is given back"
+	}
+	return ""
+}
+
+// tarballHint is what to do about a tarball; what is missing or can't be read has said all.
+func tarballHint(fault imports.Fault) string {
+	switch fault {
+	case imports.Truncated, imports.Corrupt, imports.Empty:
+		return "copy or export it again"
+	case imports.NotImage:
+		return "`docker save` and `galley export` write tarballs that can be imported"
+	case imports.Excessive:
+		return "pack it again with gzip, or with zstd as it comes"
+	case imports.WrongPlatform:
+		return "export it on a machine like this one, or after `docker pull --platform`"
+	case imports.WrongChecksum:
+		return "bring the file that the list means, or correct the list"
 	}
 	return ""
 }

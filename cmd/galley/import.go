@@ -114,7 +114,7 @@ func (c *cli) importer(flags *importFlags) *importer {
 func (c *cli) importOnly(ctx context.Context, flags *importFlags) error {
 	i := c.importer(flags)
 	archives, faults := i.scanner.Scan(ctx, i.patterns...)
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || len(archives) == 0 && faults != nil {
 		return faults
 	}
 	e, err := c.connect(ctx)
@@ -122,7 +122,7 @@ func (c *cli) importOnly(ctx context.Context, flags *importFlags) error {
 		return errors.Join(faults, err)
 	}
 	defer e.Close()
-	return errors.Join(faults, i.load(ctx, e, archives))
+	return i.load(ctx, e, archives, faults)
 }
 
 // importFirst imports before up does anything else; see [importer.before].
@@ -145,8 +145,7 @@ func (i *importer) before(ctx context.Context, e *engine.Engine, project *compos
 	if ctx.Err() != nil {
 		return nil, faults
 	}
-	faults = errors.Join(faults, i.load(ctx, e, archives))
-	if faults == nil {
+	if faults = i.load(ctx, e, archives, faults); faults == nil {
 		return nil, nil
 	}
 	state, err := e.State(ctx, project.Name)
@@ -168,11 +167,11 @@ func quotedList(texts []string) string {
 	return strings.Join(all, ", ")
 }
 
-// load has the Engine load what it lacks of archives.
-func (i *importer) load(ctx context.Context, e *engine.Engine, archives []imports.Archive) error {
+// load has the Engine load what it lacks of archives, and adds what goes wrong to the faults of their scan.
+func (i *importer) load(ctx context.Context, e *engine.Engine, archives []imports.Archive, faults error) error {
 	plan, err := e.PlanLoad(ctx, archives, engine.LoadOptions{Scanner: i.scanner, Parallel: i.parallel})
 	if err != nil {
-		return err
+		return errors.Join(faults, err)
 	}
 	for _, warning := range plan.Warnings {
 		i.warn(warning)
@@ -184,10 +183,10 @@ func (i *importer) load(ctx context.Context, e *engine.Engine, archives []import
 	if saving := i.scanner.Record.Save(); saving != nil {
 		i.warn(saving.Error())
 	}
-	if err == nil {
+	if err == nil && (len(archives) > 0 || faults == nil) {
 		i.say("import: " + importSummary(archives, plan))
 	}
-	return err
+	return errors.Join(faults, err)
 }
 
 // importSummary counts images: "3 images loaded, 17 there already".
