@@ -40,6 +40,8 @@ type createContainer struct {
 	imageID string
 	// parents are the containers behind the spec's service: references, by service.
 	parents map[string]ref
+	// replaces is the id of the container whose place it takes, "" if there is none.
+	replaces string
 	// inherit are anonymous volumes to be carried over, by destination.
 	inherit map[string]string
 	// forsaken are the anonymous volumes that are not.

@@ -56,6 +56,11 @@ func (p *servicePlan) renewed() bool {
 	return slices.ContainsFunc(p.replicas, func(r *replica) bool { return r.keep == nil && len(r.before()) > 0 })
 }
 
+// outran tells whether a container that stays took an earlier one's place after a dependent had last started.
+func (p *servicePlan) outran(dependent *Container) bool {
+	return slices.ContainsFunc(p.replicas, func(r *replica) bool { return r.keep != nil && slices.Contains(dependent.Behind, r.keep.ID) })
+}
+
 // decide assigns the observed containers of a service to its replicas.
 func (d *differ) decide(s *compose.Service) *servicePlan {
 	p := &servicePlan{spec: s, oneShot: isOneShot(d.want, s.Name), update: s.Update}

@@ -204,6 +204,9 @@ func (d *differ) create(p *servicePlan, r *replica) []*node {
 		connectAll: d.connectsAll(),
 	}
 	action.forsaken = forsaken(r, action.inherit)
+	if before := r.before(); len(before) > 0 {
+		action.replaces = ranBefore(before).ID
+	}
 	if img := d.have.image(s.Config.Image); img != nil {
 		action.imageID = img.ID
 	}
@@ -383,8 +386,7 @@ func (d *differ) nameFreed(name string) *node {
 }
 
 // planRestart restarts the containers that options name, and a service that asks for it when one that it depends on was
-// replaced. A restart that was still due when an update was cut short is not made up for: the Engine's list of containers
-// tells when the new dependency was created, but not when its dependent was started last.
+// replaced: by this plan, or by an update that was cut short before the restart.
 func (d *differ) planRestart(p *servicePlan) {
 	for _, r := range p.replicas {
 		if r.started == nil && r.keep != nil && d.opts.restart[r.keep.ID] != "" {
@@ -393,13 +395,13 @@ func (d *differ) planRestart(p *servicePlan) {
 	}
 	for _, need := range p.spec.Needs {
 		dependency := d.services[need.Service]
-		if !need.Restart || dependency == nil || !dependency.renewed() {
+		if !need.Restart || dependency == nil {
 			continue
 		}
-		open := d.gatesOf(p.spec)
 		for _, r := range p.replicas {
-			if r.started == nil && r.keep != nil && r.keep.Phase == container.StateRunning {
-				d.restart(p, r, fmt.Sprintf("service %s was replaced", need.Service), open)
+			stays := r.started == nil && r.keep != nil && r.keep.Phase == container.StateRunning
+			if stays && (dependency.renewed() || dependency.outran(r.keep)) {
+				d.restart(p, r, fmt.Sprintf("service %s was replaced", need.Service), d.gatesOf(p.spec))
 			}
 		}
 	}

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"sync"
+	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -30,6 +32,9 @@ type Known struct {
 	Got Settings `json:"got,omitempty"`
 	// Unsure: what was asked for is yet to be compared with what came of it.
 	Unsure bool `json:"unsure,omitempty"`
+	// Created is when it was created, Started when it had started last as an inspect gave it: by now it may have started again.
+	Created time.Time `json:"created,omitzero"`
+	Started time.Time `json:"started,omitzero"`
 }
 
 // settings are what the container has, as far as wishes can be told from it.
@@ -43,8 +48,12 @@ func (k Known) settings() Settings {
 }
 
 // inspected is what is known after an inspect.
-func (k Known) inspected(got Settings) Known {
-	now := Known{Got: got, Asked: Settings{}}
+func (k Known) inspected(c container.InspectResponse) Known {
+	got := observedSettings(c)
+	if c.State != nil {
+		k.Created, k.Started = moment(c.Created), moment(c.State.StartedAt)
+	}
+	now := Known{Got: got, Asked: Settings{}, Created: k.Created, Started: k.Started}
 	for name, asked := range k.Asked {
 		came, before := got[name], k.Got[name]
 		if came != asked && (k.Unsure || k.Got != nil && came == before) {
@@ -58,6 +67,8 @@ func (k Known) inspected(got Settings) Known {
 // them. The containers of others are replaced anyway.
 func (e *Engine) recall(ctx context.Context, project string, containers []*Container, full bool) error {
 	known := e.opts.Memory.Load(project)
+	pairs := restartPairs(containers)
+	late := unsettled(pairs, known)
 	found := make([]Known, len(containers))
 	inspects, ctx := errgroup.WithContext(ctx)
 	inspects.SetLimit(e.opts.Parallel)
@@ -66,7 +77,7 @@ func (e *Engine) recall(ctx context.Context, project string, containers []*Conta
 			continue
 		}
 		k, ok := known[c.ID]
-		if found[i] = k; ok && !k.Unsure && !full {
+		if found[i] = k; ok && !k.Unsure && !full && !late[c.ID] {
 			continue
 		}
 		inspects.Go(func() error {
@@ -77,7 +88,7 @@ func (e *Engine) recall(ctx context.Context, project string, containers []*Conta
 			if err != nil {
 				return e.reading(ctx, "container "+c.Name, err)
 			}
-			found[i] = k.inspected(observedSettings(response))
+			found[i] = k.inspected(response)
 			return nil
 		})
 	}
@@ -92,6 +103,11 @@ func (e *Engine) recall(ctx context.Context, project string, containers []*Conta
 		now[c.ID] = found[i]
 		c.Settings = found[i].settings()
 	}
+	for _, p := range pairs {
+		if started := now[p.dependent.ID].Started; !started.IsZero() && started.Before(now[p.dependency.ID].Created) {
+			p.dependent.Behind = append(p.dependent.Behind, p.dependency.ID)
+		}
+	}
 	if maps.EqualFunc(known, now, Known.equal) {
 		return nil
 	}
@@ -100,8 +116,44 @@ func (e *Engine) recall(ctx context.Context, project string, containers []*Conta
 	return nil
 }
 
+// restartPair is a running container and one of a service that it depends on with `restart: true` that took another's place.
+type restartPair struct{ dependent, dependency *Container }
+
+func restartPairs(containers []*Container) []restartPair {
+	var pairs []restartPair
+	for _, c := range containers {
+		for _, need := range c.Needs {
+			if !need.Restart || c.Phase != container.StateRunning {
+				continue
+			}
+			for _, other := range containers {
+				if other.Service == need.Service && other.Summary.Labels[labelReplaces] != "" {
+					pairs = append(pairs, restartPair{c, other})
+				}
+			}
+		}
+	}
+	return pairs
+}
+
+// unsettled are the containers, by id, that must be inspected to know which came first. When one was created never changes,
+// and when one started only gets later: once it did so after the other's creation, that is known for good.
+func unsettled(pairs []restartPair, known map[string]Known) map[string]bool {
+	ids := map[string]bool{}
+	for _, p := range pairs {
+		created := known[p.dependency.ID].Created
+		if created.IsZero() {
+			ids[p.dependency.ID] = true
+		}
+		if started := known[p.dependent.ID].Started; created.IsZero() || !started.After(created) {
+			ids[p.dependent.ID] = true
+		}
+	}
+	return ids
+}
+
 func (k Known) equal(other Known) bool {
-	return k.Unsure == other.Unsure && maps.Equal(k.Asked, other.Asked) && maps.Equal(k.Got, other.Got)
+	return k.Unsure == other.Unsure && k.Created.Equal(other.Created) && k.Started.Equal(other.Started) && maps.Equal(k.Asked, other.Asked) && maps.Equal(k.Got, other.Got)
 }
 
 // changes collects what a walk does to the settings of containers.

@@ -20,6 +20,10 @@ import (
 // labelParents records whose namespaces a container shares: "db=<id>,…". A parent with another id was replaced.
 const labelParents = "io.galley.parents"
 
+// labelReplaces is the id of the container whose place this one takes: those that depend on its service with `restart: true`
+// are to be restarted after it.
+const labelReplaces = "io.galley.replaces"
+
 // body is what POST /containers/create takes.
 type body struct {
 	config   *container.Config
@@ -99,6 +103,9 @@ func (a createContainer) labels(r *run, parents map[string]string) map[string]st
 	}
 	if a.imageID != "" {
 		labels[compose.LabelImage] = a.imageID
+	}
+	if a.replaces != "" {
+		labels[labelReplaces] = a.replaces
 	}
 	if a.oneOff {
 		labels[compose.LabelOneOff] = "True"

@@ -61,6 +61,9 @@ type Container struct {
 	Settings Settings
 	// Needs are the dependencies written into [compose.LabelDependsOn] at its creation.
 	Needs []compose.Need
+	// Behind are the ids of containers that took another's place after this one had last started, of services that it depends
+	// on with `restart: true`: it is yet to be restarted for them.
+	Behind []string
 	// Started is when it last started; zero where nobody asked.
 	Started time.Time
 	// Summary is the Engine's own record.

@@ -269,6 +269,8 @@ func (s *suite) inventory(t *testing.T) string {
 	t.Helper()
 	var lines []string
 	count := map[string]int{}
+	began := map[string]time.Time{} // the latest creation, by service
+	var restarting []*engine.Container
 	for _, c := range s.state(t).Containers {
 		if proper := fmt.Sprintf("%s-%s-%d", s.project, c.Service, c.Number); c.Name != proper {
 			t.Errorf("container %s should be named %s", c.Name, proper)
@@ -277,11 +279,25 @@ func (s *suite) inventory(t *testing.T) string {
 		if err != nil {
 			t.Fatal(err)
 		}
+		c.Started = instant(t, info.State.StartedAt)
+		if created := instant(t, info.Created); created.After(began[c.Service]) {
+			began[c.Service] = created
+		}
+		if slices.ContainsFunc(c.Needs, func(n compose.Need) bool { return n.Restart }) {
+			restarting = append(restarting, c)
+		}
 		// Which numbers new replicas get depends on those that are there.
 		count[c.Service]++
 		lines = append(lines, fmt.Sprintf("container of %s, no. %d: %s %s %q %q networks %q mounts %q memory %d of %d, restarts %q", c.Service, count[c.Service],
 			c.Phase, c.Hash, info.Config.Cmd, info.Config.Env, s.endpoints(info), mountsOf(info),
 			info.HostConfig.Memory, info.HostConfig.MemorySwap, info.HostConfig.RestartPolicy.Name))
+	}
+	for _, c := range restarting {
+		for _, n := range c.Needs {
+			if n.Restart && c.Started.Before(began[n.Service]) {
+				t.Errorf("container %s was not restarted after service %s was replaced", c.Name, n.Service)
+			}
+		}
 	}
 	mine := filters.NewArgs(filters.Arg("label", compose.LabelProject+"="+s.project))
 	networks, err := s.docker.NetworkList(t.Context(), network.ListOptions{Filters: mine})
@@ -300,6 +316,15 @@ func (s *suite) inventory(t *testing.T) string {
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
+}
+
+func instant(t *testing.T, stamp string) time.Time {
+	t.Helper()
+	at, err := time.Parse(time.RFC3339Nano, stamp)
+	if err != nil {
+		t.Error(err)
+	}
+	return at
 }
 
 // endpoints are a container's networks with the aliases that the recipe gives.
