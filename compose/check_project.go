@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/compose-spec/compose-go/v2/types"
 )
 
 // cycles reports the cycles among the services' needs, each once and as the cycle it is.
@@ -64,7 +66,7 @@ func (c *checker) ports() {
 			ranges = append(ranges, p)
 			continue
 		}
-		other := taken.blocking(p, p.first)
+		other := c.blocking(taken, p, p.first)
 		if other != nil {
 			told[[2]string{p.service, other.service}]++
 		}
@@ -78,7 +80,7 @@ func (c *checker) ports() {
 	slices.SortStableFunc(ranges, func(a, b published) int { return a.last - b.last })
 	for _, p := range ranges {
 		free := p.first
-		for free <= p.last && taken.blocking(p, free) != nil {
+		for free <= p.last && c.blocking(taken, p, free) != nil {
 			free++
 		}
 		if free > p.last {
@@ -96,8 +98,8 @@ func (c *checker) published() []published {
 	var all []published
 	for _, name := range c.project.ServiceNames() {
 		s := c.project.Services[name]
-		if s.NetworkMode == "host" || s.GetScale() == 0 {
-			continue // host mode publishes nothing
+		if s.NetworkMode == "host" || s.NetworkMode == "none" || s.GetScale() == 0 {
+			continue // these modes publish nothing
 		}
 		for i, port := range s.Ports {
 			first, last, err := portRange(port.Published)
@@ -124,14 +126,35 @@ func (c *checker) published() []published {
 // takenPorts are the ports that are taken, by number.
 type takenPorts map[int][]published
 
-// blocking returns who has taken a port that another one wants too.
-func (t takenPorts) blocking(p published, port int) *published {
-	for i, other := range t[port] {
-		if other.protocol == p.protocol && overlap(p.ip, other.ip) {
-			return &t[port][i]
+// blocking returns who has taken a port that another one wants too. A service that has completed before the other one
+// starts has given it back.
+func (c *checker) blocking(taken takenPorts, p published, port int) *published {
+	for i, other := range taken[port] {
+		if other.protocol == p.protocol && overlap(p.ip, other.ip) &&
+			!c.completesBefore(other.service, p.service) && !c.completesBefore(p.service, other.service) {
+			return &taken[port][i]
 		}
 	}
 	return nil
+}
+
+// completesBefore tells whether a service starts only after another one has completed.
+func (c *checker) completesBefore(first, then string) bool {
+	seen := map[string]bool{}
+	var waits func(name string) bool
+	waits = func(name string) bool {
+		if seen[name] {
+			return false
+		}
+		seen[name] = true
+		for on, need := range c.project.Services[name].DependsOn {
+			if on == first && need.Condition == types.ServiceConditionCompletedSuccessfully || waits(on) {
+				return true
+			}
+		}
+		return false
+	}
+	return waits(then)
 }
 
 // overlap tells whether two host addresses take the same port from each other.

@@ -89,6 +89,7 @@ type recipe struct {
 	// pruned are the paths of the entries that had to be taken out to check the rest.
 	pruned      []string
 	diagnostics []Diagnostic
+	told        map[Diagnostic]bool // the identities of the diagnostics that add took in
 }
 
 // file is one file of a recipe, or the part of a manifest that is one.
@@ -397,7 +398,7 @@ func (r *recipe) report(diagnostics []Diagnostic) {
 		return
 	}
 	var found []finding
-	for _, d := range diagnostics {
+	for _, d := range servicesFirst(diagnostics) {
 		f := finding{Diagnostic: d}
 		if d.File == "" {
 			s := r.index.find(d.Path)

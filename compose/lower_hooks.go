@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"strings"
 
 	"github.com/compose-spec/compose-go/v2/types"
 )
@@ -128,8 +127,6 @@ func withoutInherited(found []Diagnostic) []Diagnostic {
 		if !ok {
 			return false
 		}
-		_, after, _ := strings.Cut(d.Path, ".pre_start[")
-		number, _, _ := strings.Cut(after, "]")
-		return said[what{path, strings.Replace(d.Message, "pre_start["+number+"].", "", 1)}]
+		return said[what{path, outsideHook(d.Message)}]
 	})
 }

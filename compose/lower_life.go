@@ -54,6 +54,12 @@ func (s *serviceLowering) restart() {
 func (s *serviceLowering) restartPolicy() container.RestartPolicy {
 	name, attempts, counted := strings.Cut(s.src.Restart, ":")
 	policy := container.RestartPolicy{Name: container.RestartPolicyMode(name)}
+	switch name { // docker compose takes deploy's words here too
+	case "none":
+		policy.Name = container.RestartPolicyDisabled
+	case "any":
+		policy.Name = container.RestartPolicyAlways
+	}
 	const hint = "use no, always, on-failure, on-failure:N or unless-stopped"
 	switch policy.Name {
 	case container.RestartPolicyDisabled, container.RestartPolicyAlways, container.RestartPolicyUnlessStopped:

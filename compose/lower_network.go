@@ -16,6 +16,10 @@ import (
 func (s *serviceLowering) networks() {
 	if s.src.NetworkMode != "" {
 		s.out.Host.NetworkMode = container.NetworkMode(s.src.NetworkMode)
+		if s.src.NetworkMode == network.NetworkHost && s.src.MacAddress != "" {
+			s.warn("mac_address", codeIgnored, "remove it", "mac_address means nothing with network_mode: host")
+			return
+		}
 		//lint:ignore SA1019 without an endpoint, the Engine takes the address from the container itself: for the default bridge
 		s.out.Config.MacAddress = s.mac("mac_address", s.src.MacAddress)
 		return
@@ -223,9 +227,6 @@ func (s *serviceLowering) checkNetworkMode() {
 		s.conflicts(mode, hint, "ports", len(s.src.Ports) > 0)
 		s.conflicts(mode, hint, "expose", len(s.src.Expose) > 0)
 		s.conflicts(mode, hint, "mac_address", s.src.MacAddress != "")
-	}
-	if mode == network.NetworkHost {
-		s.conflicts(mode, "remove it", "mac_address", s.src.MacAddress != "")
 	}
 	if (mode == network.NetworkHost || mode == network.NetworkNone) && len(s.src.Ports) > 0 {
 		s.warn("ports", codeIgnored, "remove ports, or network_mode", "ports are not published with network_mode: %s", mode)

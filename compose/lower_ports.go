@@ -19,6 +19,10 @@ func (s *serviceLowering) ports() {
 		c.ExposedPorts[port] = struct{}{}
 	}
 	for i, entry := range s.src.Expose {
+		if host, port, mapped := strings.Cut(entry, ":"); mapped {
+			s.warn(item("expose", i), codeIgnored, "publish it under ports", "expose publishes nothing: %s, the host's side of %q, is ignored", host, entry)
+			entry = port
+		}
 		ports, err := exposed(entry)
 		if err != nil {
 			s.refuse(item("expose", i), codeInvalid, "write PORT, FIRST-LAST or PORT/udp", "%s", err)

@@ -138,7 +138,7 @@ func (s *serviceLowering) command() {
 	case cleared && s.src.Entrypoint == nil:
 		s.out.ClearCommand = true
 	case cleared && len(s.src.Entrypoint) == 0:
-		s.refuse("command", codeConflict, "set one of them", "entrypoint and command are both cleared: nothing is left to run")
+		s.warn("command", codeIgnored, "set one of them", "entrypoint and command are both cleared: the image's own command is run")
 	}
 }
 

@@ -121,9 +121,28 @@ func (s *serviceLowering) checkCPU(r *container.Resources) {
 	if r.CPURealtimePeriod != 0 && r.CPURealtimeRuntime > r.CPURealtimePeriod {
 		s.refuse("cpu_rt_runtime", codeConflict, "", "cpu_rt_runtime is longer than cpu_rt_period")
 	}
+	if !isCPUSet(r.CpusetCpus) {
+		s.refuse("cpuset", codeInvalid, "write numbers and ranges, as 0-2,4", "%q is no list of processors", r.CpusetCpus)
+	}
 	if r.CPUShares < 0 {
 		s.refuse("cpu_shares", codeInvalid, "", "cpu_shares can't be negative")
 	}
+}
+
+// isCPUSet tells whether the Engine can read a list of processors, as 0-2,4 (moby pkg/parsers, ParseUintList).
+func isCPUSet(list string) bool {
+	for part := range strings.SplitSeq(list, ",") {
+		low, high, isRange := strings.Cut(part, "-")
+		first, err := strconv.ParseUint(low, 10, 16)
+		last, errLast := first, err
+		if isRange {
+			last, errLast = strconv.ParseUint(high, 10, 16)
+		}
+		if list != "" && (err != nil || errLast != nil || last < first) {
+			return false
+		}
+	}
+	return true
 }
 
 // limit is the attribute that a limit was written in.

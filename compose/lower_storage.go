@@ -61,6 +61,9 @@ func (s *serviceLowering) mount(attribute string, v types.ServiceVolumeConfig) {
 		}
 		s.addMount(m)
 	case types.VolumeTypeTmpfs:
+		if v.Source != "" {
+			s.refuse(attribute+".source", codeConflict, "remove it, or make it a mount of type volume", "a mount of type tmpfs has no source")
+		}
 		m := mountOf(v, "")
 		if t := v.Tmpfs; t != nil && (t.Size != 0 || t.Mode != 0) {
 			// The Engine prints the mode in octal as it comes, hence no translation into Go's bits.
@@ -81,7 +84,11 @@ func (s *serviceLowering) mount(attribute string, v types.ServiceVolumeConfig) {
 
 func (s *serviceLowering) checkTarget(attribute, target string) {
 	if !path.IsAbs(target) || path.Clean(target) == "/" {
-		s.refuse(attribute, codeInvalid, "mount it at an absolute path below /", "%q is no place to mount something at", target)
+		hint := "mount it at an absolute path below /"
+		if contains("ro rw z Z", target) {
+			hint = "write SOURCE:TARGET:" + target + "; a volume without a source has no mode"
+		}
+		s.refuse(attribute, codeInvalid, hint, "%q is no place to mount something at", target)
 	}
 }
 
@@ -122,6 +129,10 @@ func (s *serviceLowering) bind(attribute string, v types.ServiceVolumeConfig) {
 	if v.Bind == nil {
 		b.CreateHostPath = true // the default (compose-spec, services: volumes, long syntax)
 	}
+	if b.Propagation != "" && !contains(propagations, b.Propagation) {
+		near := nearest(b.Propagation, propagations, "use "+alternatives(strings.Fields(propagations)))
+		s.refuse(attribute+".bind.propagation", codeInvalid, near, "%q is no propagation", b.Propagation)
+	}
 	if bool(b.CreateHostPath) && b.Recursive == "" && !strings.Contains(v.Source+v.Target, ":") {
 		s.addBind(v.Source, v.Target, v.ReadOnly, b.SELinux, b.Propagation)
 		return
@@ -138,6 +149,9 @@ func (s *serviceLowering) bind(attribute string, v types.ServiceVolumeConfig) {
 	s.recursive(attribute, b.Recursive, m.BindOptions)
 	s.addMount(m)
 }
+
+// propagations are those of a bind mount (moby api/types/mount, Propagation).
+const propagations = "private rprivate shared rshared slave rslave"
 
 // recursive lowers what happens to mounts below the source (compose-spec, services: volumes, bind.recursive).
 func (s *serviceLowering) recursive(attribute, how string, options *mount.BindOptions) {

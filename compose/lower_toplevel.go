@@ -47,15 +47,54 @@ func (l *lowering) ipam(key string, src types.IPAMConfig) *network.IPAM {
 		if pool == nil {
 			continue
 		}
-		if _, err := netip.ParsePrefix(pool.Subnet); pool.Subnet != "" && err != nil {
-			l.find(Error, item("networks."+key+".ipam.config", i)+".subnet", codeInvalid, "use address/bits, as 172.28.0.0/16",
-				fmt.Sprintf("%q is no subnet", pool.Subnet))
-		}
+		l.checkPool(item("networks."+key+".ipam.config", i), pool)
 		ipam.Config = append(ipam.Config, network.IPAMConfig{
 			Subnet: pool.Subnet, IPRange: pool.IPRange, Gateway: pool.Gateway, AuxAddress: pool.AuxiliaryAddresses,
 		})
 	}
 	return ipam
+}
+
+// checkPool finds what the Engine refuses of a subnet (moby api/types/network, ValidateIPAM; before API 1.44, libnetwork's ipam).
+func (l *lowering) checkPool(place string, pool *types.IPAMPool) {
+	if pool.Subnet == "" {
+		if pool.Gateway != "" || pool.IPRange != "" || len(pool.AuxiliaryAddresses) > 0 {
+			l.find(Warning, place, codeIgnored, "add subnet", "without a subnet, gateway, ip_range and aux_addresses mean nothing, and newer Engines refuse them")
+		}
+		return
+	}
+	subnet, err := netip.ParsePrefix(pool.Subnet)
+	if err != nil {
+		l.find(Error, place+".subnet", codeInvalid, "use address/bits, as 172.28.0.0/16", fmt.Sprintf("%q is no subnet", pool.Subnet))
+		return
+	}
+	if subnet != subnet.Masked() {
+		l.find(Warning, place+".subnet", codeIgnored, fmt.Sprintf("write %s", subnet.Masked()),
+			fmt.Sprintf("the host's part of subnet %s is ignored, and newer Engines refuse it", subnet))
+	}
+	inside := func(attribute, text string) {
+		address, err := netip.ParseAddr(text)
+		switch {
+		case err != nil:
+			l.find(Error, place+attribute, codeInvalid, "", fmt.Sprintf("%q is no IP address", text))
+		case !subnet.Contains(address):
+			l.find(Error, place+attribute, "address-outside-subnet", "", fmt.Sprintf("%s is outside of the subnet %s", address, subnet.Masked()))
+		}
+	}
+	if pool.Gateway != "" {
+		inside(".gateway", pool.Gateway)
+	}
+	for _, name := range sortedKeys(pool.AuxiliaryAddresses) {
+		inside(".aux_addresses."+name, pool.AuxiliaryAddresses[name])
+	}
+	if pool.IPRange == "" {
+		return
+	}
+	if from, err := netip.ParsePrefix(pool.IPRange); err != nil {
+		l.find(Error, place+".ip_range", codeInvalid, "use address/bits, as 172.28.5.0/24", fmt.Sprintf("%q is no range of addresses", pool.IPRange))
+	} else if !subnet.Contains(from.Addr()) || from.Bits() < subnet.Bits() {
+		l.find(Error, place+".ip_range", "address-outside-subnet", "", fmt.Sprintf("%s is outside of the subnet %s", from, subnet.Masked()))
+	}
 }
 
 // checkFamilies finds a second subnet of one family: a bridge has one of each

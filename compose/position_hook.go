@@ -1,6 +1,9 @@
 package compose
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // hookLists are the lists that make up one of a container of pre_start: the service's, then its own. It takes no mounts from
 // its service.
@@ -26,6 +29,23 @@ func inHook(path string) string {
 		return attribute
 	}
 	return path
+}
+
+// outsideHook is what a message about a container of pre_start would say of the service itself.
+func outsideHook(message string) string {
+	before, after, _ := strings.Cut(message, "pre_start[")
+	if _, rest, ok := strings.Cut(after, "]."); ok {
+		return before + rest
+	}
+	return message
+}
+
+// servicesFirst puts what is found in containers of pre_start last: of two findings that stand in one place, behind an
+// anchor, the service's is told.
+func servicesFirst(found []Diagnostic) []Diagnostic {
+	hooked := func(d Diagnostic) bool { return strings.Contains(d.Path, ".pre_start[") }
+	return append(slices.DeleteFunc(slices.Clone(found), hooked),
+		slices.DeleteFunc(slices.Clone(found), func(d Diagnostic) bool { return !hooked(d) })...)
 }
 
 // inheritedPath returns, for an attribute of a container of pre_start, that of the service that it may come from.

@@ -101,12 +101,22 @@ func (r *recipe) details() types.ConfigDetails {
 // add takes findings into the recipe's diagnostics, each once.
 func (r *recipe) add(found []finding) {
 	for _, f := range found {
-		// What stands behind an anchor has many paths, but is one finding.
-		known := slices.ContainsFunc(r.diagnostics, func(d Diagnostic) bool {
-			return d.Line > 0 && d.Position() == f.Position() && d.Message == f.Message || d == f.Diagnostic
-		})
-		if !known && !f.derived {
-			r.diagnostics = append(r.diagnostics, f.Diagnostic)
+		if f.derived || r.told[f.identity()] {
+			continue
 		}
+		if r.told == nil {
+			r.told = map[Diagnostic]bool{}
+		}
+		r.told[f.identity()] = true
+		r.diagnostics = append(r.diagnostics, f.Diagnostic)
 	}
+}
+
+// identity is the same for findings that tell a reader the same. What stands behind an anchor has many paths, in services and
+// in the containers of their pre_start, but is one finding.
+func (d Diagnostic) identity() Diagnostic {
+	if d.Line == 0 {
+		return d
+	}
+	return Diagnostic{File: d.File, Line: d.Line, Column: d.Column, Message: outsideHook(d.Message)}
 }

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -202,10 +201,9 @@ func (r *run) clearCommand(ctx context.Context, config *container.Config) error 
 	if err != nil {
 		return r.explain(ctx, err)
 	}
-	if img.Config == nil || len(img.Config.Entrypoint) == 0 {
-		return fmt.Errorf("the recipe clears the command of image %q, which has no entrypoint: nothing is left to run", config.Image)
+	if img.Config != nil { // without an entrypoint nothing would be left to run: the image's command is, as with docker compose
+		config.Entrypoint = img.Config.Entrypoint
 	}
-	config.Entrypoint = img.Config.Entrypoint
 	return nil
 }
 
