@@ -24,6 +24,8 @@ const (
 	LabelHash = "io.galley.hash"
 	// LabelPreStop is [Service.PreStop] as JSON: a container is stopped properly without its recipe.
 	LabelPreStop = "io.galley.pre-stop"
+	// LabelPostStart is [Service.PostStart] as JSON, for a start without the recipe.
+	LabelPostStart = "io.galley.post-start"
 	// LabelFields is [Service.Fields] as JSON, for the reasons of a later plan.
 	LabelFields = "io.galley.fields"
 )

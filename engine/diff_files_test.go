@@ -134,7 +134,7 @@ func TestARemoteEngineCanHaveNoSecrets(t *testing.T) {
 
 func TestARemoteEngineIsKnownByItsAddress(t *testing.T) {
 	for _, host := range []string{"tcp://127.0.0.1:2375", "ssh://me@there", "npipe:////./pipe/docker"} {
-		files, err := (&Engine{Host: host, opts: Options{FilesDir: t.TempDir()}}).files("shop")
+		files, err := (&Engine{Host: host, opts: Options{FilesDir: t.TempDir()}}).Files("shop")
 		if err != nil || files.Dir != "" || !strings.Contains(files.Why, host) {
 			t.Errorf("%s: got %+v, %v", host, files, err)
 		}

@@ -8,8 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/client"
 
 	"galley/compose"
@@ -48,8 +50,8 @@ func markOf(path string) string {
 // signalMark begins the names of marks; those of configs and secrets never begin with a point.
 const signalMark = ".signal-"
 
-// files reads what is there for a project.
-func (e *Engine) files(project string) (*Files, error) {
+// Files reads what is there for a project.
+func (e *Engine) Files(project string) (*Files, error) {
 	f := &Files{OnDisk: e.opts.FilesOnDisk, Owned: os.Geteuid() == 0}
 	host, err := client.ParseHostURL(e.Host)
 	switch {
@@ -72,6 +74,20 @@ func engineKey(socket string) string {
 	sum := fnv.New64a()
 	io.WriteString(sum, socket)
 	return fmt.Sprintf("%x", sum.Sum64())
+}
+
+// FilesGone tells whether configs or secrets of a container are gone, as those in memory are after a reboot.
+func (s *State) FilesGone() bool { return slices.ContainsFunc(s.Containers, s.filesGone) }
+
+func (s *State) filesGone(c *Container) bool {
+	if s.Files == nil || s.Files.Dir == "" {
+		return false
+	}
+	return slices.ContainsFunc(c.Summary.Mounts, func(m container.MountPoint) bool {
+		name, ours := strings.CutPrefix(m.Source, s.Files.Dir+string(filepath.Separator))
+		_, there := s.Files.Have[name]
+		return ours && !there
+	})
 }
 
 func (f *Files) read() error {

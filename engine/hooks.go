@@ -73,12 +73,16 @@ func (d *differ) planPostStart(p *servicePlan, r *replica) {
 	}
 }
 
+// hooksOf are a container's hooks by its label. One that somebody mangled must not keep it from being stopped, or started.
+func hooksOf(c *Container, label string) (hooks []compose.Hook) {
+	_ = json.Unmarshal([]byte(c.Summary.Labels[label]), &hooks)
+	return hooks
+}
+
 // planPreStop adds the hooks that a running container wants run before it is stopped, one after the other, by its label: a
 // container is stopped properly without its recipe.
 func (d *differ) planPreStop(c *Container, needs []*node) []*node {
-	var hooks []compose.Hook
-	// A label that somebody mangled must not keep a container from being stopped.
-	_ = json.Unmarshal([]byte(c.Summary.Labels[compose.LabelPreStop]), &hooks)
+	hooks := hooksOf(c, compose.LabelPreStop)
 	if c.Phase != container.StateRunning {
 		return nil
 	}

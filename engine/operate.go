@@ -30,12 +30,17 @@ type Operation struct {
 	// Wait adds a gate for every container started, WaitTimeout bounds it, from the beginning of the walk; 0 is for ever.
 	Wait        bool
 	WaitTimeout time.Duration
+	// Want is the recipe's project, for what labels don't tell: configs and secrets that are gone; see [State.FilesGone].
+	Want *compose.Project
 }
 
 // Operate plans an operation. Like [Diff] it is pure. Of have, the project and its containers count.
 func Operate(have *State, op Operation) (*Plan, error) {
 	opts := DiffOptions{StopTimeout: op.StopTimeout, WaitTimeout: op.WaitTimeout}
-	o := &operator{differ: newDiffer(&compose.Project{Name: have.Project}, have, opts), op: op, begun: map[string]*node{}}
+	if op.Want == nil {
+		op.Want = &compose.Project{Name: have.Project}
+	}
+	o := &operator{differ: newDiffer(op.Want, have, opts), op: op, begun: map[string]*node{}}
 	for _, name := range op.Services {
 		if op.Verb == VerbStart && len(o.replicas(name)) == 0 {
 			o.fail("service %q has no container to start: up creates one", name)
@@ -125,7 +130,8 @@ func (o *operator) start(c *Container) {
 		}
 		return
 	}
-	started := o.add(startContainer{subject: subject{c.ref(), c.Service}}, o.whyStart(c), o.open(c)...)
+	started := o.add(startContainer{subject: subject{c.ref(), c.Service}}, o.whyStart(c), append(o.open(c), o.rewrite(c)...)...)
+	started = o.hook(c, started)
 	o.begun[c.ID] = started
 	if o.op.Wait {
 		o.gate(c, gateReady, "--wait", started)
@@ -181,8 +187,31 @@ func (o *operator) restart(c *Container) {
 			break
 		}
 	}
+	open = append(open, o.rewrite(c)...)
 	open = append(open, o.planPreStop(c, open)...)
-	o.begun[c.ID] = o.add(restartContainer{subject{c.ref(), c.Service}, o.op.StopTimeout}, why, open...)
+	o.begun[c.ID] = o.hook(c, o.add(restartContainer{subject{c.ref(), c.Service}, o.op.StopTimeout}, why, open...))
+}
+
+// hook adds the hooks that run once a container has started, by its label; only then it counts as started.
+func (o *operator) hook(c *Container, started *node) *node {
+	for i, hook := range hooksOf(c, compose.LabelPostStart) {
+		stage := fmt.Sprintf("post_start[%d]", i)
+		started = o.add(runHook{subject{c.ref(), c.Service}, stage, hook}, stage, started)
+	}
+	return started
+}
+
+// rewrite adds what writes a container's configs and secrets that are gone: without them the Engine would not start it.
+func (o *operator) rewrite(c *Container) []*node {
+	if !o.have.filesGone(c) {
+		return nil
+	}
+	s := o.want.Service(c.Service)
+	if s == nil || s.Hash != c.Hash || o.misplaced(s, c) != "" {
+		o.fail("configs or secrets of container %s are gone, and it is not what the recipe says: up replaces it", c.Name)
+		return nil
+	}
+	return o.planFiles(&servicePlan{spec: s}, &replica{number: c.Number, ref: c.ref()}, filesOf(s, c.Number))
 }
 
 func (o *operator) kill(c *Container) {

@@ -115,9 +115,11 @@ func (a createContainer) labels(r *run, parents map[string]string) map[string]st
 	if len(a.forsaken) > 0 {
 		labels[labelForsaken] = strings.Join(a.forsaken, ",")
 	}
-	if len(a.spec.PreStop) > 0 {
-		hooks, _ := json.Marshal(a.spec.PreStop) // plain data always marshals
-		labels[compose.LabelPreStop] = string(hooks)
+	for label, hooks := range map[string][]compose.Hook{compose.LabelPostStart: a.spec.PostStart, compose.LabelPreStop: a.spec.PreStop} {
+		if len(hooks) > 0 {
+			text, _ := json.Marshal(hooks) // plain data always marshals
+			labels[label] = string(text)
+		}
 	}
 	if len(parents) > 0 {
 		labels[labelParents] = formatParents(parents)

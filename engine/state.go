@@ -105,7 +105,7 @@ func (e *Engine) state(ctx context.Context, project string, full bool) (*State, 
 		return err
 	})
 	calls.Go(func() (err error) {
-		s.Files, err = e.files(project)
+		s.Files, err = e.Files(project)
 		return err
 	})
 	if err := calls.Wait(); err != nil {

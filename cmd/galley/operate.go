@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -69,7 +70,7 @@ func (c *cli) operate(cmd *cobra.Command, o *operating) error {
 		return err
 	}
 	defer p.engine.Close()
-	plan, err := engine.Operate(&engine.State{Project: name, API: p.engine.API, Containers: p.containers}, o.Operation)
+	plan, err := c.planOperation(ctx, p, o)
 	if err != nil {
 		return err
 	}
@@ -88,6 +89,26 @@ func (c *cli) operate(cmd *cobra.Command, o *operating) error {
 	return c.apply(ctx, p.engine, plan, cmd.Name()+" "+name)
 }
 
+// planOperation plans. The recipe is read only where configs or secrets are gone: they stand nowhere else.
+func (c *cli) planOperation(ctx context.Context, p *present, o *operating) (*engine.Plan, error) {
+	have := &engine.State{Project: p.project, API: p.engine.API, Containers: p.containers}
+	var unread error
+	if o.Verb == engine.VerbStart || o.Verb == engine.VerbRestart {
+		files, err := p.engine.Files(p.project)
+		if err != nil {
+			return nil, err
+		}
+		if have.Files = files; have.FilesGone() {
+			o.Want, unread = c.load(ctx)
+		}
+	}
+	plan, err := engine.Operate(have, o.Operation)
+	if err != nil && unread != nil {
+		err = unread
+	}
+	return plan, err
+}
+
 // tell lets a supervisor know what shall run from now on, and what shall not.
 func (o *operating) tell(l *locks) error {
 	switch o.Verb {
@@ -104,7 +125,8 @@ func (c *cli) startCommand() *cobra.Command {
 	var waitTimeout int
 	cmd := c.operation(o, "start", "Start containers that were stopped",
 		`Start the project's containers that do not run, and those that they need before, each
-when what it waits for is ready. Nothing is created or replaced: up does that.`)
+when what it waits for is ready. Nothing is created or replaced: up does that. The
+recipe is read only where configs and secrets are gone, as they are after a reboot.`)
 	f := cmd.Flags()
 	f.BoolVar(&o.Wait, "wait", false, "return when what was started is healthy, running, or completed")
 	f.IntVar(&waitTimeout, "wait-timeout", 0, "`SECONDS` that --wait waits at most (default: for ever)")
