@@ -25,7 +25,7 @@ func (e *Engine) Converge(ctx context.Context, want *compose.Project, have *Stat
 		return pulls, err
 	}
 	for attempt := 1; ; attempt++ {
-		if err := e.FindOutsiders(ctx, want, have, opts); err != nil {
+		if err := e.Complete(ctx, want, have, opts); err != nil {
 			return nil, err
 		}
 		plan, err := Diff(want, have, opts)

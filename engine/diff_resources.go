@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/docker/docker/api/types/mount"
 	"github.com/docker/docker/api/types/network"
 
 	"galley/compose"
@@ -66,111 +65,6 @@ func (d *differ) remakeNetwork(want *compose.Network, have network.Summary) {
 	removed := d.add(removeNetwork{have.Name, have.ID}, why, detached...)
 	d.networks[want.Name] = d.add(createNetwork{want}, why, removed)
 	d.remade[want.Name] = true
-}
-
-// inherited are the anonymous volumes of the container that is replaced, by destination: the new one goes on with them,
-// unless its service puts something else there. One that the recipe declared once is carried on even if it no longer does:
-// the image may declare it, which is not known while that is still to be pulled, and data is rather kept than lost.
-func (d *differ) inherited(s *compose.Service, r *replica) map[string]string {
-	inherit := map[string]string{}
-	before := r.before()
-	if len(before) == 0 {
-		return inherit
-	}
-	for _, m := range anonymousMounts(ranBefore(before)) {
-		if !mountsAt(s, m.Destination) {
-			inherit[m.Destination] = m.Name
-		}
-	}
-	return inherit
-}
-
-// labelForsaken names, on the container that takes a place, the anonymous volumes that those before it leave behind:
-// after a crash between the removal of a container and that of its volumes, nothing else tells whose they were.
-const labelForsaken = "io.galley.forsaken-volumes"
-
-// forsaken are the anonymous volumes of those that stand in a replica's place, or stood there before, that are not carried
-// over.
-func forsaken(r *replica, inherit map[string]string) []string {
-	var names []string
-	carried := slices.Collect(maps.Values(inherit))
-	for _, c := range r.before() {
-		for _, m := range anonymousMounts(c) {
-			names = append(names, m.Name)
-		}
-		names = append(names, parseForsaken(c)...)
-	}
-	names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(carried, name) })
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
-func parseForsaken(c *Container) []string {
-	return slices.DeleteFunc(strings.Split(c.Summary.Labels[labelForsaken], ","), func(name string) bool {
-		return !anonymous.MatchString(name)
-	})
-}
-
-// dropVolumes removes the anonymous volumes of those that go, and what is left of those that went before, but for what
-// somebody still mounts.
-func (d *differ) dropVolumes(p *servicePlan) {
-	names := map[string]bool{}
-	for _, r := range p.replicas {
-		left := forsaken(r, nil)
-		if r.created != nil {
-			left = r.created.action.(createContainer).forsaken
-		} else {
-			left = append(left, parseForsaken(r.keep)...)
-		}
-		for _, name := range left {
-			names[name] = true
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		gone, unused := d.unmounted(name)
-		if there := len(gone) > 0 || d.have.volume(name) != nil; unused && there {
-			d.add(removeVolume{name}, "anonymous, used by nobody any more", gone...)
-		}
-	}
-}
-
-// unmounted tells whether every container that mounts an anonymous volume is removed, and by which steps.
-func (d *differ) unmounted(volume string) (removals []*node, unused bool) {
-	for _, c := range d.have.Containers {
-		if !slices.ContainsFunc(anonymousMounts(c), func(m mountPoint) bool { return m.Name == volume }) {
-			continue
-		}
-		if d.removals[c.ID] == nil {
-			return nil, false
-		}
-		removals = append(removals, d.removals[c.ID])
-	}
-	return removals, true
-}
-
-// mountPoint is a volume at its place in a container.
-type mountPoint struct {
-	Name, Destination string
-}
-
-func anonymousMounts(c *Container) []mountPoint {
-	var mounts []mountPoint
-	for _, m := range c.Summary.Mounts {
-		if m.Type == mount.TypeVolume && anonymous.MatchString(m.Name) {
-			mounts = append(mounts, mountPoint{m.Name, m.Destination})
-		}
-	}
-	return mounts
-}
-
-// mountsAt tells whether a service puts something of its own at a path.
-func mountsAt(s *compose.Service, destination string) bool {
-	_, tmpfs := s.Host.Tmpfs[destination]
-	return tmpfs || slices.ContainsFunc(s.Host.Mounts, func(m mount.Mount) bool {
-		return m.Target == destination && !(m.Type == mount.TypeVolume && m.Source == "")
-	}) || slices.ContainsFunc(s.Host.Binds, func(bind string) bool {
-		return bindTarget(bind) == destination
-	})
 }
 
 // bindSource and bindTarget read an entry of HostConfig.Binds: source:target[:options].

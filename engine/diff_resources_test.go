@@ -40,7 +40,7 @@ func TestDiffOfResources(t *testing.T) {
 1 remove container shop-db-1 (volume shop_data is made anew) needs 0
 2 remove volume shop_data (VOLUME MADE ANEW, ITS DATA IS LOST) needs 1
 3 create volume shop_data (VOLUME MADE ANEW, ITS DATA IS LOST) needs 2
-4 create container shop-db-1.db-spec (volume shop_data is made anew) needs 3
+4 create container shop-db-1.db-spec (volume shop_data is made anew; keeps the anonymous volume at /cache) needs 3
 5 start container shop-db-1.db-spec (volume shop_data is made anew) needs 4
 6 rename container shop-db-1.db-spec (takes the old one's place) needs 1 5
 `},
@@ -125,13 +125,13 @@ warning: container shop-old-1 is an orphan: the recipe has no service "old"; --r
 				}
 			})),
 			plan: `
-0 create container shop-db-1.db-spec (environment.LEVEL changed)
+0 create container shop-db-1.db-spec (environment.LEVEL changed; keeps the anonymous volume at /data)
 1 stop container shop-db-1 (replaced) needs 0
 2 start container shop-db-1.db-spec (environment.LEVEL changed) needs 0 1
 3 await container shop-db-1.db-spec (before the old one goes) needs 2
 4 remove container shop-db-1 (replaced) needs 1 3
 5 rename container shop-db-1.db-spec (takes the old one's place) needs 4
-6 remove volume ` + strings.Repeat("cd", 32) + ` (anonymous, used by nobody any more) needs 4
+6 remove volume ` + strings.Repeat("cd", 32) + ` (anonymous, the recipe has something else at /other now) needs 4
 `},
 		"pulls every missing image before anything that runs is stopped": {
 			want: shop(service("db"), service("web", func(s *compose.Service) { s.Config.Image = "app:2" })),

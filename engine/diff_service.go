@@ -3,7 +3,6 @@ package engine
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -211,7 +210,7 @@ func (d *differ) create(p *servicePlan, r *replica) []*node {
 		action.imageID = img.ID
 	}
 	written := d.planFiles(p, r, filesOf(s, r.number))
-	created := d.add(action, r.why, append(written, d.images[madeFor{s.Config.Image, s.Platform}])...)
+	created := d.add(action, r.why+kept(action.inherit), append(written, d.images[madeFor{s.Config.Image, s.Platform}])...)
 	d.needParents(created, s, action.parents)
 	d.needResources(created, s.Endpoints, &s.Host)
 	r.created = created
@@ -446,6 +445,3 @@ func mountsVolume(host *container.HostConfig, name string) bool {
 func sortedNames(m map[string]*node) []string {
 	return slices.Sorted(maps.Keys(m))
 }
-
-// anonymous matches the names that the Engine makes up for volumes without one.
-var anonymous = regexp.MustCompile(`^[0-9a-f]{64}$`)

@@ -117,8 +117,17 @@ func (d *differ) remakeVolume(v *compose.Volume) {
 	d.volumes[v.Name] = d.add(createVolume{v}, why, removed)
 }
 
-// FindOutsiders fills in [State.Outsiders] for the volumes that the options ask to make anew.
-func (e *Engine) FindOutsiders(ctx context.Context, want *compose.Project, have *State, opts DiffOptions) error {
+// Complete adds to a state what only some plans need, and asks for nothing where this one doesn't: who else uses the volumes
+// that the options ask to make anew, and at which paths images declare volumes.
+func (e *Engine) Complete(ctx context.Context, want *compose.Project, have *State, opts DiffOptions) error {
+	if err := e.findOutsiders(ctx, want, have, opts); err != nil {
+		return err
+	}
+	return e.findDeclared(ctx, want, have, opts)
+}
+
+// findOutsiders fills in [State.Outsiders].
+func (e *Engine) findOutsiders(ctx context.Context, want *compose.Project, have *State, opts DiffOptions) error {
 	if len(opts.RecreateVolumes) == 0 || have.Outsiders != nil {
 		return nil
 	}

@@ -180,7 +180,7 @@ func refuseEverywhere(t *testing.T, u upgrade) {
 		memory.AddImage(enginetest.Image{Ref: "busybox:latest"})
 		u.prepare(t, s)
 		have := s.state(t)
-		if err := s.engine.FindOutsiders(t.Context(), u.to(s), have, u.options()); err != nil {
+		if err := s.engine.Complete(t.Context(), u.to(s), have, u.options()); err != nil {
 			t.Fatal(err)
 		}
 		plan, err := engine.Diff(u.to(s), have, u.options())

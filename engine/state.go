@@ -32,8 +32,11 @@ type State struct {
 	// Networks and Volumes are all of the Engine: external ones must be found too.
 	Networks []network.Summary
 	Volumes  []*volume.Volume
-	// Outsiders are the containers of other projects that mount a volume, by its name, once [Engine.FindOutsiders] was asked.
+	// Outsiders are the containers of other projects that mount a volume, by its name, once [Engine.Complete] was asked.
 	Outsiders map[string][]string
+	// Declared are the paths at which images declare volumes, by image ID, once [Engine.Complete] was asked, of those of which
+	// it matters.
+	Declared map[string][]string
 	// Images are all of the Engine.
 	Images []image.Summary
 	// Files are the project's configs and secrets, on this machine.

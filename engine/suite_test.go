@@ -48,6 +48,7 @@ func tests() map[string]func(*testing.T, *suite) {
 		"a host port in use is told in the engine's words":              testPortInUse,
 		"down leaves nothing but volumes":                               testDown,
 		"anonymous volumes follow a replaced container and do not leak": testAnonymousVolumes,
+		"anonymous volumes that an image declares are kept with it":     testAnonymousVolumesOfImages,
 		"a redefined network keeps its users' aliases":                  testNetworkRedefined,
 		"a child of a namespace follows its parent":                     testNamespaceChild,
 		"scaling keeps numbers":                                         testScale,

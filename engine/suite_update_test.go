@@ -111,6 +111,44 @@ func testAnonymousVolumes(t *testing.T, s *suite) {
 	}
 }
 
+// testAnonymousVolumesOfImages holds that an anonymous volume is kept as long as the image declares it, and that a plan says
+// so before it goes with its data.
+func testAnonymousVolumesOfImages(t *testing.T, s *suite) {
+	ref := func(tag string) string { return "volumes.example/" + s.project + ":" + tag }
+	for _, tag := range []string{"1", "2", "3"} {
+		if tag != "3" {
+			s.importImage(t, ref(tag), `VOLUME ["/data"]`, "ENV TAG="+tag)
+		} else {
+			s.importImage(t, ref(tag), "ENV TAG="+tag)
+		}
+		t.Cleanup(func() { _, _ = s.docker.ImageRemove(context.Background(), ref(tag), image.RemoveOptions{}) })
+	}
+	to := func(tag string) *compose.Project {
+		return s.recipe(svc("db", env("TAG="+tag), func(s *compose.Service) { s.Config.Image = ref(tag) }))
+	}
+	unstarted := engine.DiffOptions{NoStart: true} // there is nothing in it to run
+	s.mustUp(t, to("1"), unstarted)
+	data := s.inspect(t, "db-1").Mounts[0].Name
+	s.mustUp(t, to("2"), unstarted)
+	if mounts := s.inspect(t, "db-1").Mounts; len(mounts) != 1 || mounts[0].Name != data {
+		t.Errorf("got mounts %v, want the volume %s", mounts, data)
+	}
+	have := s.state(t)
+	must(t, s.engine.Complete(t.Context(), to("3"), have, unstarted))
+	plan, err := engine.Diff(to("3"), have, unstarted)
+	must(t, err)
+	if want := "remove volume " + data + " (anonymous, neither recipe nor image declares a volume at /data any more: ITS DATA IS LOST)"; !strings.Contains(plan.String(), want) {
+		t.Errorf("the plan does not say %q:\n%s", want, plan)
+	}
+	s.mustUp(t, to("3"), unstarted)
+	if mounts := s.inspect(t, "db-1").Mounts; len(mounts) != 0 {
+		t.Errorf("got mounts %v, want none", mounts)
+	}
+	if _, err := s.docker.VolumeInspect(t.Context(), data); err == nil {
+		t.Error("the anonymous volume that nothing declares any more leaked")
+	}
+}
+
 func testNetworkRedefined(t *testing.T, s *suite) {
 	build := func(subnet string) *compose.Project {
 		p := s.recipe(svc("web", joins("front"), func(s *compose.Service) { s.Endpoints[0].Settings.Aliases = []string{"shopfront"} }))
@@ -268,7 +306,7 @@ func testPins(t *testing.T, s *suite) {
 }
 
 // importImage gives a reference to an image of one file.
-func (s *suite) importImage(t *testing.T, ref string) {
+func (s *suite) importImage(t *testing.T, ref string, changes ...string) {
 	t.Helper()
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
@@ -276,7 +314,7 @@ func (s *suite) importImage(t *testing.T, ref string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stream, err := s.docker.ImageImport(t.Context(), image.ImportSource{Source: &archive, SourceName: "-"}, ref, image.ImportOptions{})
+	stream, err := s.docker.ImageImport(t.Context(), image.ImportSource{Source: &archive, SourceName: "-"}, ref, image.ImportOptions{Changes: changes})
 	if err != nil {
 		t.Fatal(err)
 	}

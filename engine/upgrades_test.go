@@ -64,24 +64,25 @@ type recipes = []func(*suite) *compose.Project
 // upgrades are those that crashes and faults are tried on. They are small: each is run once for each of its Engine calls.
 func upgrades() map[string]upgrade {
 	return map[string]upgrade{
-		"a chain with gates comes up":              {to: chainOf("1")},
-		"a chain with gates changes":               {from: recipes{chainOf("1")}, to: chainOf("2")},
-		"a short chain with gates changes":         {from: recipes{shortChainOf("1")}, to: shortChainOf("2")},
-		"a service with dependents is replaced":    {from: recipes{familyOf("1")}, to: familyOf("2")},
-		"scaled down with an orphan":               {from: recipes{crowdOf(3, "1", true)}, to: crowdOf(1, "2", false)},
-		"scaled up and changed":                    {from: recipes{crowdOf(1, "1", false)}, to: crowdOf(3, "2", false)},
-		"a network is redefined":                   {from: recipes{networked(false)}, to: networked(true)},
-		"anonymous volumes are carried over":       {from: recipes{anonymousOf("1"), anonymousOf("2")}, to: anonymousOf("3")},
-		"an anonymous volume is given up":          {from: recipes{anonymousOf("1")}, to: withoutAnonymous},
-		"a volume carried over before is given up": {from: recipes{anonymousOf("1"), anonymousOf("2")}, to: withoutAnonymous},
-		"the new one is started first":             {from: recipes{updatedBy("1", compose.Update{StartFirst: true})}, to: updatedBy("2", compose.Update{StartFirst: true})},
-		"limits and networks change in place":      {from: recipes{limitedTo(64, "front")}, to: limitedTo(128, "front", "back")},
-		"what changed in place changes back":       {from: recipes{limitedTo(64, "front"), limitedTo(128, "front", "back")}, to: limitedTo(64, "front")},
-		"a volume is made anew":                    {from: recipes{storing("1")}, to: storing("2"), recreate: []string{"data"}},
-		"one replica at a time":                    {from: recipes{updatedBy("1", compose.Update{Parallelism: 1})}, to: updatedBy("2", compose.Update{Parallelism: 1})},
-		"hooks run around a replacement":           {from: recipes{hooked("1")}, to: hooked("2")},
-		"an update that fails is put back":         {from: recipes{anonymousOf("1")}, to: failing, then: mended},
-		"down with volumes":                        {from: recipes{chainOf("1")}, to: nothing, down: &engine.Down{Volumes: true}},
+		"a chain with gates comes up":               {to: chainOf("1")},
+		"a chain with gates changes":                {from: recipes{chainOf("1")}, to: chainOf("2")},
+		"a short chain with gates changes":          {from: recipes{shortChainOf("1")}, to: shortChainOf("2")},
+		"a service with dependents is replaced":     {from: recipes{familyOf("1")}, to: familyOf("2")},
+		"scaled down with an orphan":                {from: recipes{crowdOf(3, "1", true)}, to: crowdOf(1, "2", false)},
+		"scaled up and changed":                     {from: recipes{crowdOf(1, "1", false)}, to: crowdOf(3, "2", false)},
+		"a network is redefined":                    {from: recipes{networked(false)}, to: networked(true)},
+		"anonymous volumes are carried over":        {from: recipes{anonymousOf("1"), anonymousOf("2")}, to: anonymousOf("3")},
+		"an anonymous volume is given up":           {from: recipes{anonymousOf("1")}, to: withoutAnonymous},
+		"an anonymous volume is no longer declared": {from: recipes{anonymousOf("1"), anonymousOf("2")}, to: undeclared},
+		"a volume carried over before is given up":  {from: recipes{anonymousOf("1"), anonymousOf("2")}, to: withoutAnonymous},
+		"the new one is started first":              {from: recipes{updatedBy("1", compose.Update{StartFirst: true})}, to: updatedBy("2", compose.Update{StartFirst: true})},
+		"limits and networks change in place":       {from: recipes{limitedTo(64, "front")}, to: limitedTo(128, "front", "back")},
+		"what changed in place changes back":        {from: recipes{limitedTo(64, "front"), limitedTo(128, "front", "back")}, to: limitedTo(64, "front")},
+		"a volume is made anew":                     {from: recipes{storing("1")}, to: storing("2"), recreate: []string{"data"}},
+		"one replica at a time":                     {from: recipes{updatedBy("1", compose.Update{Parallelism: 1})}, to: updatedBy("2", compose.Update{Parallelism: 1})},
+		"hooks run around a replacement":            {from: recipes{hooked("1")}, to: hooked("2")},
+		"an update that fails is put back":          {from: recipes{anonymousOf("1")}, to: failing, then: mended},
+		"down with volumes":                         {from: recipes{chainOf("1")}, to: nothing, down: &engine.Down{Volumes: true}},
 	}
 }
 
@@ -168,6 +169,9 @@ func anonymousOf(level string) func(*suite) *compose.Project {
 func withoutAnonymous(s *suite) *compose.Project {
 	return s.recipe(svc("db", func(s *compose.Service) { s.Host.Tmpfs = map[string]string{"/data": ""} }))
 }
+
+// undeclared is [anonymousOf] without the declaration.
+func undeclared(s *suite) *compose.Project { return s.recipe(svc("db")) }
 
 // failing replaces the service of [anonymousOf] by one that gets unhealthy, with a further anonymous volume; mended does well.
 func failing(s *suite) *compose.Project { return probedBy(s, "false") }

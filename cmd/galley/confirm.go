@@ -16,7 +16,7 @@ func (c *cli) confirmLoss(ctx context.Context, s *survey, opts engine.DiffOption
 	if len(opts.RecreateVolumes) == 0 || yes {
 		return nil
 	}
-	if err := s.engine.FindOutsiders(ctx, s.project, s.state, opts); err != nil {
+	if err := s.engine.Complete(ctx, s.project, s.state, opts); err != nil {
 		return err
 	}
 	plan, err := engine.Diff(s.project, s.state, opts)

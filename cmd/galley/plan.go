@@ -78,7 +78,7 @@ func (c *cli) showPlan(ctx context.Context, s *survey, opts engine.DiffOptions, 
 	if err != nil {
 		return false, err
 	}
-	if err := s.engine.FindOutsiders(ctx, s.project, s.state, opts); err != nil {
+	if err := s.engine.Complete(ctx, s.project, s.state, opts); err != nil {
 		return false, err
 	}
 	plan, err := engine.Diff(s.project, s.state, opts)

@@ -22,7 +22,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// importImage makes an image of a file system's tar; of its changes CMD and ENTRYPOINT in JSON form, and ENV.
+// importImage makes an image of a file system's tar; of its changes CMD, ENTRYPOINT and VOLUME in JSON form, and ENV.
 func (e *Engine) importImage(r *request) error {
 	i := Image{Ref: r.query.Get("repo")}
 	if tag := r.query.Get("tag"); tag != "" {
@@ -41,6 +41,8 @@ func (e *Engine) importImage(r *request) error {
 			i.Cmd = list
 		case "ENTRYPOINT":
 			i.Entrypoint = list
+		case "VOLUME":
+			i.Volumes = list
 		case "ENV":
 			i.Env = append(i.Env, rest)
 		}
