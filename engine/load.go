@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -36,6 +37,8 @@ type Store struct {
 	Root string
 	// Chains are the layers that images have, each together with those below it, as [chains] names them. Nil is none known.
 	Chains map[string]bool
+	// Known are the IDs of images that were recognised by what is in them, by their configurations' digests.
+	Known map[string]string
 }
 
 // Store reads what the Engine has of images, in two calls at the same time.
@@ -72,7 +75,7 @@ func (e *Engine) Store(ctx context.Context) (*Store, error) {
 func (s *Store) find(img imports.Image, record *imports.Record) string {
 	ids := []string{img.ID}
 	if s.Containerd {
-		ids = []string{img.Digest, record.Manifest(img.ID)}
+		ids = []string{img.Digest, record.Manifest(img.ID), s.Known[img.ID]}
 	}
 	for _, have := range s.Images {
 		if slices.Contains(ids, have.ID) {
@@ -104,16 +107,18 @@ func (e *Engine) PlanLoad(ctx context.Context, archives []imports.Archive, opts 
 	}
 	plan := DiffImages(archives, store, opts)
 	if len(plan.Loads()) > 0 {
-		if store.Chains, err = e.chains(ctx, store.Images); err != nil {
+		have, err := e.inspectAll(ctx, store.Images)
+		if err != nil {
 			return nil, err
 		}
+		store.recognise(have, plan.Loads(), opts.Scanner.Record)
 		plan = DiffImages(archives, store, opts)
 	}
 	return plan, store.fits(plan)
 }
 
-// chains reads which layers the Engine has, from its images. One that goes away meanwhile is passed over.
-func (e *Engine) chains(ctx context.Context, images []image.Summary) (map[string]bool, error) {
+// inspectAll reads what images are. One that goes away meanwhile is passed over.
+func (e *Engine) inspectAll(ctx context.Context, images []image.Summary) ([]image.InspectResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.opts.FinishWithin)
 	defer cancel()
 	have := make([]image.InspectResponse, len(images))
@@ -128,16 +133,29 @@ func (e *Engine) chains(ctx context.Context, images []image.Summary) (map[string
 			return e.reading(ctx, "image", err)
 		})
 	}
-	if err := calls.Wait(); err != nil {
-		return nil, err
-	}
-	all := map[string]bool{}
+	return have, calls.Wait()
+}
+
+// recognise takes note of the layers that the Engine has, and, in the containerd image store, which of its images are among
+// those wanted although others brought them: it tells no configuration's digest, but all that is in one.
+func (s *Store) recognise(have []image.InspectResponse, wanted []imports.Wanted, record *imports.Record) {
+	s.Chains, s.Known = map[string]bool{}, map[string]string{}
 	for _, img := range have {
 		for _, chain := range chains(img.RootFS.Layers) {
-			all[chain] = true
+			s.Chains[chain] = true
+		}
+		if !s.Containerd || img.ID == "" {
+			continue
+		}
+		text, _ := json.Marshal(img) // an answer that was JSON
+		print := imports.Fingerprint(text)
+		for _, w := range wanted {
+			if print != "" && print == w.Image.Fingerprint && slices.Equal(img.RootFS.Layers, w.Image.DiffIDs) {
+				s.Known[w.Image.ID] = img.ID
+				record.SetManifest(w.Image.ID, img.ID)
+			}
 		}
 	}
-	return all, nil
 }
 
 // chains names each layer of an image together with those below it, by which graph drivers keep it.

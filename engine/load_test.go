@@ -226,6 +226,10 @@ func testLoad(t *testing.T, suite *suite) {
 	if plan := s.plan(a, b, c); !plan.Empty() {
 		t.Errorf("what was tagged is planned again:\n%s", plan)
 	}
+	s.scanner.Record = nil // as where others loaded it
+	if plan := s.plan(a, b, c); !plan.Empty() {
+		t.Errorf("what was forgotten is planned again:\n%s", plan)
+	}
 }
 
 func testLoadOnTop(t *testing.T, suite *suite) {

@@ -30,6 +30,8 @@ type document struct {
 	OS        string           `json:"os"`
 	Arch      string           `json:"architecture"`
 	Variant   string           `json:"variant"`
+	// fingerprint is set for a configuration; see [Fingerprint].
+	fingerprint string
 	// saved is a docker-archive's manifest.json.
 	saved list[savedImage]
 }
@@ -151,6 +153,8 @@ func parse(text []byte) (*document, error) {
 		return nil, flawf(Corrupt, "decoding JSON: %w", err)
 	case d.Manifests == nil && d.Layers == nil && d.RootFS == nil && d.saved == nil && (d.Config == nil || d.Config.Digest == ""):
 		return nil, nil
+	case d.RootFS != nil:
+		d.fingerprint = Fingerprint(text)
 	}
 	return d, nil
 }

@@ -180,7 +180,7 @@ func choose(variants []variant, machine Platform) (*found, error) {
 	}
 	f.layers = best.layers
 	f.Image = Image{
-		ID: best.config.digest, Platform: best.own(), Platforms: f.Platforms, Runs: bestFit >= 0,
+		ID: best.config.digest, Fingerprint: doc.fingerprint, Platform: best.own(), Platforms: f.Platforms, Runs: bestFit >= 0,
 		Tags: []string{}, DiffIDs: append([]string{}, doc.RootFS.DiffIDs...), Layers: []Layer{},
 	}
 	if s := doc.Config; s != nil {

@@ -35,7 +35,7 @@ func amd64() Platform { return Platform{OS: "linux", Architecture: "amd64"} }
 // wantWeb is what must be found of [web] in any archive.
 func wantWeb() Image {
 	return Image{
-		Tags: []string{"web:1", "web:latest"}, ID: "sha256:" + sum(web().configJSON()),
+		Tags: []string{"web:1", "web:latest"}, ID: "sha256:" + sum(web().configJSON()), Fingerprint: Fingerprint([]byte(web().configJSON())),
 		Platform: amd64(), Platforms: []Platform{amd64()}, Runs: true, Size: int64(len("base layerweb layer")),
 		DiffIDs:    []string{"sha256:" + sum("base layer"), "sha256:" + sum("web layer")},
 		Entrypoint: []string{"/web"}, Cmd: []string{"serve"},
