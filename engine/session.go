@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/docker/docker/api/types"
@@ -14,6 +15,8 @@ import (
 	"github.com/docker/docker/client"
 	"github.com/docker/docker/pkg/stdcopy"
 	"github.com/moby/term"
+
+	"galley/compose"
 )
 
 // Size is that of a terminal, in characters.
@@ -44,6 +47,14 @@ type Command struct {
 	User, Dir  string
 	Env        []string
 	Privileged bool
+}
+
+// Execution is what [Engine.Exec] would do, as a plan to be shown.
+func Execution(project string, c *Container, command Command) *Plan {
+	return &Plan{Project: project, Steps: []Step{{
+		Action: runHook{subject{c.ref(), c.Service}, "exec", compose.Hook{Command: command.Args}},
+		Why:    strings.Join(command.Args, " "),
+	}}}
 }
 
 // Exec runs a command in a container, talking to the console, and returns the command's exit code. When ctx ends, the

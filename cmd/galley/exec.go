@@ -60,6 +60,9 @@ func (c *cli) exec(ctx context.Context, x *execFlags, service string) error {
 	if err != nil {
 		return err
 	}
+	if c.global.dryRun {
+		return c.printPlan(engine.Execution(p.project, target, x.command), "text")
+	}
 	x.command.Env = c.resolved(x.command.Env)
 	if x.detach {
 		return p.engine.ExecDetached(ctx, target, x.command)

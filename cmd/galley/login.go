@@ -62,6 +62,10 @@ the credential helper that login keeps them in. The Engine is not asked.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			host := registryArgument(args)
+			if c.global.dryRun {
+				c.ui.say("the credentials for %s in %s would be forgotten", host, c.authFile().Path)
+				return nil
+			}
 			had, err := c.authFile().Remove(cmd.Context(), host)
 			switch {
 			case err != nil:
@@ -103,6 +107,10 @@ func (c *cli) login(ctx context.Context, flags *loginFlags, host string) error {
 		return err
 	}
 	file := c.authFile()
+	if c.global.dryRun {
+		c.ui.say("%s takes the credentials; they would be kept by way of %s", host, file.Path)
+		return nil
+	}
 	helper, err := file.Put(ctx, host, auth)
 	if err != nil {
 		return err

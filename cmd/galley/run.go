@@ -66,6 +66,9 @@ exit code. Such a container is no replica; its ports are not published unless as
 			if len(args) > 0 {
 				return c.runOnce(cmd.Context(), &o, r.removeOrphans, args[0], args[1:])
 			}
+			if c.global.dryRun {
+				return c.foreseeHold(cmd.Context(), &r)
+			}
 			return c.hold(cmd.Context(), &r)
 		},
 	}
@@ -92,6 +95,28 @@ func (r *runFlags) addTo(f *pflag.FlagSet, c *cli) {
 	r.imports.addTo(f)
 	f.StringVar(&r.logDir, "log-dir", "", "keep the containers' logs in `DIR`, a file for each, put aside by size and age")
 	f.DurationVar(&r.resync, "resync", 5*time.Minute, "`DURATION` after which everything is read again though nothing was heard")
+}
+
+// diff are the options of the plans that hold makes.
+func (r *runFlags) diff() engine.DiffOptions {
+	return engine.DiffOptions{RemoveOrphans: r.removeOrphans, OwnRestarts: r.ownRestarts}
+}
+
+// foreseeHold shows what hold would do at its beginning.
+func (c *cli) foreseeHold(ctx context.Context, r *runFlags) error {
+	s, err := c.survey(ctx, unguarded)
+	if err != nil {
+		return err
+	}
+	defer s.engine.Close()
+	var faults error
+	if len(r.imports.globs) > 0 {
+		if faults, err = c.importFirst(ctx, s, &r.imports); err != nil {
+			return err
+		}
+	}
+	_, err = c.showPlan(ctx, s, r.diff(), "text")
+	return errors.Join(faults, err)
 }
 
 // hold runs the loop, with all that stands around it.
@@ -240,7 +265,7 @@ func (s *supervision) options(reload <-chan struct{}, turns <-chan engine.Turn) 
 		Lock:          s.lock,
 		Reload:        reload,
 		Turns:         turns,
-		Diff:          engine.DiffOptions{RemoveOrphans: s.flags.removeOrphans, OwnRestarts: s.flags.ownRestarts},
+		Diff:          s.flags.diff(),
 		Resync:        s.flags.resync,
 		RestartExited: s.flags.restartExited,
 		NoRepair:      s.flags.noRepair,
