@@ -147,6 +147,10 @@ func (d *differ) planKeep(p *servicePlan, r *replica, turn gates) []*node {
 		ready = append(ready, d.planFiles(p, r, filesOf(p.spec, r.number))...)
 	}
 	open := d.gatesOf(p.spec).and(turn)
+	if d.opts.restore != nil && len(r.others) > 0 && p.update.StartFirst && d.canOverlap(p.spec, r) {
+		d.start(p, r, d.whyStart(r.keep), open, nil, ready...)
+		return d.pass(p, r, func(passed *node) []*node { return d.stopOthers(r, passed) })
+	}
 	stops := d.stopOthers(r, append(ready, open.needs...)...)
 	after(stops, open.after)
 	if stop := d.stops[r.keep.ID]; stop != nil {

@@ -196,6 +196,24 @@ func TestDiff(t *testing.T) {
 4 remove container shop-web-1 (replaced) needs 2 3
 5 rename container shop-web-1.web-spec (takes the old one's place) needs 4
 `},
+		"puts back by rollback_config: the old one starts first, one at a time, whatever becomes of the others": {
+			want: shop(service("web", func(s *compose.Service) {
+				s.Replicas = 2
+				s.Rollback = compose.Update{StartFirst: true, Parallelism: 1, OnFailure: compose.FailureContinue}
+			})),
+			have: observed(ran("web", numbered(1, "old-1"), outdatedSpec, exited(137)), ran("web", numbered(2, "old-2"), outdatedSpec, exited(137)),
+				ran("web", numbered(1, "new-1"), named("new-1", "shop-web-1.web-spec")), ran("web", numbered(2, "new-2"), named("new-2", "shop-web-2.web-spec"))),
+			opts: DiffOptions{restore: map[string]map[string]bool{"web": {"old-1": true, "old-2": true}}},
+			plan: `
+0 start container shop-web-1 (exited with code 137)
+1 await container shop-web-1 (before the old one goes) needs 0
+2 stop container shop-web-1.web-spec (replaced) needs 1
+3 start container shop-web-2 (exited with code 137) after 1 2
+4 await container shop-web-2 (before the old one goes) needs 3
+5 stop container shop-web-2.web-spec (replaced) needs 4
+6 remove container shop-web-1.web-spec (replaced) needs 1 2
+7 remove container shop-web-2.web-spec (replaced) needs 4 5
+`},
 		"does not start first with a fixed host port": {
 			want: shop(service("web", publishes("80"), func(s *compose.Service) { s.Update.StartFirst = true })),
 			have: observed(ran("web", outdatedSpec)),

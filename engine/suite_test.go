@@ -62,6 +62,8 @@ func tests() map[string]func(*testing.T, *suite) {
 		"hooks run around a container's life":                           testHooks,
 		"a hook that fails is named with its output":                    testFailedHook,
 		"replicas are replaced group by group":                          testParallelism,
+		"a failed replica ends an update or not, as the recipe says":    testFailureActions,
+		"groups of replicas keep their pace":                            testPace,
 		"a late healthcheck is probed early":                            testEarlyProbes,
 		"limits and restart policy change in place":                     testLimitsInPlace,
 		"networks and aliases change in place":                          testNetworksInPlace,

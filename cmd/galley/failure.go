@@ -103,7 +103,10 @@ func rolledBack(e *engine.RolledBackError) []failure {
 	if e.Restore == nil {
 		return append(all, failure{text: "put back to what ran before: " + names, note: true})
 	}
-	all = append(all, failure{text: "putting back what ran before failed too: " + names})
+	all = append(all, failure{
+		text: "putting back what ran before failed too: " + names,
+		hint: "the next `galley up` goes on from here; `galley rollback` goes back to the last good state",
+	})
 	return append(all, failures(e.Restore)...)
 }
 

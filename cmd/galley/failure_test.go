@@ -59,7 +59,7 @@ func TestReport(t *testing.T) {
 			"error: one\nnote: put back to what ran before: db\n", 1,
 		}, {
 			"a rollback that failed", &engine.RolledBackError{Services: []string{"db"}, Err: errors.New("one"), Restore: errors.New("two")},
-			"error: one\nerror: putting back what ran before failed too: db\nerror: two\n", 1,
+			"error: one\nerror: putting back what ran before failed too: db\nhint: the next `galley up` goes on from here; `galley rollback` goes back to the last good state\nerror: two\n", 1,
 		}, {
 			"an invalid recipe",
 			&recipeError{&compose.InvalidError{Diagnostics: []compose.Diagnostic{
