@@ -104,6 +104,8 @@ type differ struct {
 	opts DiffOptions
 
 	services map[string]*servicePlan
+	// users are the services whose networks and volumes are looked after.
+	users []*compose.Service
 	// networks are the nodes that make a network, by the Engine's name; for one in remade, that make it anew.
 	networks map[string]*node
 	remade   map[string]bool
@@ -183,6 +185,7 @@ func (d *differ) warn(format string, args ...any) {
 func (d *differ) up() {
 	chosen := d.chosen()
 	using := d.using(chosen)
+	d.users = using
 	d.requireAPI(using)
 	d.checkRecreated()
 	d.requireFiles(using)

@@ -69,11 +69,12 @@ func (d *differ) checkRecreated() {
 	}
 }
 
-// remakes tells whether a volume is made anew: its definition changed, and that was asked for.
+// remakes tells whether a volume is made anew: it is still used, its definition changed, and that was asked for.
 func (d *differ) remakes(volume string) bool {
 	return slices.ContainsFunc(d.want.Volumes, func(v *compose.Volume) bool {
 		asked := slices.Contains(d.opts.RecreateVolumes, v.Key) || slices.Contains(d.opts.RecreateVolumes, v.Name)
-		return v.Name == volume && asked && !v.External && d.volumeChanged(v)
+		return v.Name == volume && asked && !v.External && d.volumeChanged(v) &&
+			slices.ContainsFunc(d.users, func(s *compose.Service) bool { return usesVolume(s, volume) })
 	})
 }
 

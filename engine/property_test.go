@@ -132,20 +132,28 @@ func TestAnyStateConvergesToAnyRecipe(t *testing.T) {
 		defer e.Close()
 		s := &suite{project: "property", engine: e}
 		first, second := drawRecipe(t, s, "first "), drawRecipe(t, s, "second ")
-		if err := converge(s, first); err != nil {
+		if err := converge(s, first, nil); err != nil {
 			t.Fatalf("the first recipe: %v", err)
 		}
+		var recreate []string
+		if rapid.IntRange(0, 3).Draw(t, "the volume is redefined") == 0 {
+			redefine(second.Volumes[0])
+			recreate = []string{"data"}
+		}
 		memory.Intercept(drawFault(t))
-		watched := watchReplacements(t, s, first, second)
-		_ = converge(s, second) // may fail: that is the point
+		watched := watchReplacements(t, s, first, second, recreate)
+		_ = converge(s, second, recreate) // may fail: that is the point
 		watched()
 		memory.Intercept(nil)
 		if rapid.Bool().Draw(t, "memory is lost") {
 			s.engine = another(t, memory)
 			defer s.engine.Close()
 		}
-		if err := converge(s, second); err != nil {
+		if err := converge(s, second, recreate); err != nil {
 			t.Fatalf("the second recipe: %v", err)
+		}
+		if n := removals(memory, second.Volumes[0].Name); n > len(recreate) {
+			t.Errorf("the volume was removed %d times, and it was asked for %d times", n, len(recreate))
 		}
 		have := holds(t, s, second)
 		if !shrinks(first, second) {
@@ -163,17 +171,34 @@ func another(t *rapid.T, memory *enginetest.Engine) *engine.Engine {
 	return e
 }
 
-func converge(s *suite, p *compose.Project) error {
+// redefine gives a volume another definition.
+func redefine(v *compose.Volume) {
+	v.Hash += " changed"
+	v.Create.Labels[compose.LabelHash] = v.Hash
+}
+
+// removals counts the removals of a named volume that an Engine carried out.
+func removals(memory *enginetest.Engine, volume string) (n int) {
+	for _, c := range memory.Calls() {
+		if c.Method == "DELETE" && strings.HasSuffix(c.Path, "/volumes/"+volume) && c.Status == 204 {
+			n++
+		}
+	}
+	return n
+}
+
+func converge(s *suite, p *compose.Project, recreate []string) error {
 	have, err := s.engine.State(context.Background(), p.Name)
 	if err != nil {
 		return err
 	}
-	_, err = s.engine.Converge(context.Background(), p, have, engine.DiffOptions{RemoveOrphans: true})
+	_, err = s.engine.Converge(context.Background(), p, have, engine.DiffOptions{RemoveOrphans: true, RecreateVolumes: recreate})
 	return err
 }
 
-// watchReplacements holds, after every step, that a service that both recipes want has a container, old or new.
-func watchReplacements(t *rapid.T, s *suite, first, second *compose.Project) (stop func()) {
+// watchReplacements holds, after every step, that a service that both recipes want has a container, old or new; but for
+// those on a volume that is made anew.
+func watchReplacements(t *rapid.T, s *suite, first, second *compose.Project, recreate []string) (stop func()) {
 	s.engine.Notify = func(event engine.Event) {
 		if event.Kind != engine.Done {
 			return
@@ -184,7 +209,7 @@ func watchReplacements(t *rapid.T, s *suite, first, second *compose.Project) (st
 		}
 		for _, svc := range second.Services {
 			before := first.Service(svc.Name)
-			if before == nil || before.Replicas == 0 || svc.Replicas == 0 {
+			if before == nil || before.Replicas == 0 || svc.Replicas == 0 || recreate != nil && before.Host.Binds != nil {
 				continue
 			}
 			if !slices.ContainsFunc(containers, func(c *engine.Container) bool { return c.Service == svc.Name }) {
