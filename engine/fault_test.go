@@ -262,7 +262,8 @@ func noFurtherCalls(t *testing.T, memory *enginetest.Engine, refused *enginetest
 	}
 }
 
-// TestADaemonThatIsKilledInMidPlanIsWaitedFor kills dockerd when the first container of an update was started.
+// TestADaemonThatIsKilledInMidPlanIsWaitedFor kills dockerd when the first container of an update was stopped, started or
+// removed, and starts it again.
 func TestADaemonThatIsKilledInMidPlanIsWaitedFor(t *testing.T) {
 	dockerd.ForTest(t) // skips where it must
 	daemon, err := dockerd.Start(t.Context(), dockerd.Options{Version: os.Getenv("GALLEY_TEST_ENGINE"), Log: t.Output()})
@@ -284,12 +285,18 @@ func TestADaemonThatIsKilledInMidPlanIsWaitedFor(t *testing.T) {
 	s := newSuite(t, daemon.Host(), "restarted", "")
 	u := upgrades()["a chain with gates changes"]
 	ending := u.ending(t, s)
+	for _, verb := range []engine.Verb{engine.VerbStop, engine.VerbStart, engine.VerbRemove} {
+		t.Run(string(verb), func(t *testing.T) { killDaemonAt(t, s, daemon, u, verb, ending) })
+	}
+}
+
+func killDaemonAt(t *testing.T, s *suite, daemon *dockerd.Daemon, u upgrade, verb engine.Verb, ending string) {
 	s.clear(t)
 	u.prepare(t, s)
 	restarted := make(chan error, 1)
 	killed := false
 	s.engine.Notify = func(e engine.Event) {
-		if killed || e.Kind != engine.Done || e.Step.Action.Verb() != engine.VerbStart {
+		if killed || e.Kind != engine.Done || e.Step.Action.Verb() != verb {
 			return
 		}
 		killed = true
@@ -298,10 +305,10 @@ func TestADaemonThatIsKilledInMidPlanIsWaitedFor(t *testing.T) {
 		}
 		go func() { restarted <- daemon.Restart(context.WithoutCancel(t.Context())) }()
 	}
-	err = s.converge(t.Context(), u.to(s), u.options())
+	err := s.converge(t.Context(), u.to(s), u.options())
 	s.engine.Notify = nil
 	if !killed {
-		t.Fatal("nothing was started")
+		t.Fatalf("there was no %s", verb)
 	}
 	if err := errors.Join(err, <-restarted); err != nil {
 		t.Fatal(err)

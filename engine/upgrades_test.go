@@ -256,12 +256,19 @@ func (u upgrade) finish(t *testing.T, s *suite) string {
 	return s.inventory(t)
 }
 
+// unexpected is the error of an update that nothing disturbed, less that of one that fails by itself and is put back.
+func (u upgrade) unexpected(err error) error {
+	if back := (*engine.RolledBackError)(nil); u.then != nil && errors.As(err, &back) && back.Restore == nil {
+		return nil
+	}
+	return err
+}
+
 // ending is what the project has after the update when nothing disturbs it.
 func (u upgrade) ending(t *testing.T, s *suite) string {
 	t.Helper()
 	u.prepare(t, s)
-	err := s.converge(t.Context(), u.to(s), u.options())
-	if back := (*engine.RolledBackError)(nil); err != nil && (u.then == nil || !errors.As(err, &back)) {
+	if err := u.unexpected(s.converge(t.Context(), u.to(s), u.options())); err != nil {
 		t.Fatalf("the undisturbed update: %v", err)
 	}
 	return u.finish(t, s)
