@@ -78,8 +78,8 @@ func (a loadArchive) do(ctx context.Context, r *run) error {
 	a.wanted = a.less(a.wanted)
 	done, err := a.room.take(ctx, a.spool())
 	if err == nil {
-		if err = a.load(ctx, r); err != nil && a.omits() && strings.Contains(err.Error(), "no such file") {
-			err = a.whole().load(ctx, r) // a layer that was there has gone meanwhile
+		if err = a.load(ctx, r); a.lost(err) {
+			err = a.whole().load(ctx, r)
 		}
 		done()
 	}
@@ -90,6 +90,19 @@ func (a loadArchive) do(ctx context.Context, r *run) error {
 		return errLeft // the Engine acts on an archive's end alone, so nothing came of its beginning
 	}
 	return err
+}
+
+// lost tells whether a load failed because a layer that was there has gone meanwhile. That is one that was left out, or, in
+// the containerd image store, one that a load which was broken off has left: it is collected as garbage while the next load
+// relies on it. Source: containerd, core/metadata/content.go.
+func (a loadArchive) lost(err error) bool {
+	switch {
+	case err == nil || is[*imports.Error](err):
+		return false
+	case a.store.Containerd:
+		return strings.Contains(err.Error(), "content digest sha256:") && strings.Contains(err.Error(), "not found")
+	}
+	return a.omits() && strings.Contains(err.Error(), "no such file")
 }
 
 // omits tells whether layers are left out that the Engine has.
