@@ -25,6 +25,8 @@ func (e *Engine) Converge(ctx context.Context, want *compose.Project, have *Stat
 		return pulls, err
 	}
 	for attempt := 1; ; attempt++ {
+		complete := *have // the caller's own may be read meanwhile
+		have = &complete
 		if err := e.Complete(ctx, want, have, opts); err != nil {
 			return nil, err
 		}

@@ -17,7 +17,7 @@ func TestSuiteInMemory(t *testing.T) {
 			t.Parallel()
 			each(t, func(t *testing.T) string {
 				e := enginetest.New(t, enginetest.WithAPI(api))
-				e.AddImage(enginetest.Image{Ref: "busybox:latest"})
+				e.AddImage(enginetest.Image{Ref: "busybox:latest", Cmd: []string{"sh"}})
 				return e.Host()
 			})
 		})
