@@ -180,7 +180,7 @@ func (w *logWriter) keep(ctx context.Context, c *Container, file *logFile) {
 			return
 		}
 		if err == nil {
-			err = t.stream(ctx, state.Config.Tty, true, func(l LogLine) { file.write(ctx, l) })
+			err = t.stream(ctx, state.Config.Tty, woken, func(l LogLine) { file.write(ctx, l) })
 		}
 		if t.unreadable != nil {
 			w.Trouble(t.unreadable)

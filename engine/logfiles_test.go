@@ -214,3 +214,45 @@ func TestLogFilesNeedAPlace(t *testing.T) {
 		t.Errorf("got error %v, want the directory named", err)
 	}
 }
+
+// TestLogsThatAreNeverEndedAreCutOff follows on an Engine that does not notice that a container has ended.
+func TestLogsThatAreNeverEndedAreCutOff(t *testing.T) {
+	t.Parallel()
+	e := enginetest.New(t)
+	e.AddImage(enginetest.Image{Ref: "busybox:latest"})
+	e.Intercept(func(c enginetest.Call) *enginetest.Fault {
+		if strings.HasSuffix(c.Path, "/logs") && c.Query.Get("follow") == "1" {
+			return &enginetest.Fault{Hang: true}
+		}
+		return nil
+	})
+	s := newSuite(t, e.Host(), "endless", "")
+	s.mustUp(t, s.recipe(svc("web", sh("echo begun; sleep infinity"))), engine.DiffOptions{})
+	path := filepath.Join(t.TempDir(), "web-1.log")
+	defer s.writing(t, engine.LogFiles{Dir: filepath.Dir(path)})()
+	followed := make(chan []string)
+	go func() {
+		var lines []string
+		opts := engine.LogOptions{Project: s.project, Containers: s.state(t).Containers, Follow: true}
+		if err := s.engine.Logs(t.Context(), opts, func(l engine.LogLine) { lines = append(lines, l.Text) }); err != nil {
+			t.Error(err)
+		}
+		followed <- lines
+	}()
+	eventually(t, "both follow the log", func() bool {
+		n := 0
+		for _, c := range e.Calls() {
+			if strings.HasSuffix(c.Path, "/logs") {
+				n++
+			}
+		}
+		return n == 2
+	})
+	if err := s.docker.ContainerKill(t.Context(), "endless-web-1", "KILL"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the line is kept", func() bool { return len(kept(t, path)) == 2 })
+	if lines := <-followed; !slices.Equal(lines, []string{"begun"}) {
+		t.Errorf("got the lines %q", lines)
+	}
+}

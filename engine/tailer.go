@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -81,7 +82,7 @@ func (t *tailer) readOnce(ctx context.Context, sink func(LogLine)) error {
 	if err != nil || c.Config == nil {
 		return err
 	}
-	return t.stream(ctx, c.Config.Tty, false, sink)
+	return t.stream(ctx, c.Config.Tty, nil, sink)
 }
 
 // inspectLog reads the container; one that is gone, or whose reading was given up, is none.
@@ -107,7 +108,7 @@ func (t *tailer) follow(ctx context.Context, sink func(LogLine)) error {
 		if err != nil || c.Config == nil {
 			return err
 		}
-		if err := t.stream(ctx, c.Config.Tty, true, sink); err != nil {
+		if err := t.stream(ctx, c.Config.Tty, woken, sink); err != nil {
 			return err
 		}
 		if !t.comesBack(ctx, woken) {
@@ -136,8 +137,52 @@ func (t *tailer) comesBack(ctx context.Context, woken <-chan struct{}) bool {
 	}
 }
 
-// stream hands on lines until the Engine's answer ends. Stamps are always asked for, so that reading can be taken up again.
-func (t *tailer) stream(ctx context.Context, tty, follow bool, sink func(LogLine)) error {
+// overdue is how long after a container's end the Engine may take to end the log that is followed.
+const overdue = 5 * time.Second
+
+// stream hands on what the log holds, and, where woken is given, what comes, until the container has ended. An Engine forgets
+// to end a log that it began to give in the moment of the container's end (moby daemon/logger/jsonfilelog: who follows is
+// told by Close, if it was entered before): such a one is cut off, and its rest read.
+func (t *tailer) stream(ctx context.Context, tty bool, woken <-chan struct{}, sink func(LogLine)) error {
+	if woken == nil {
+		return t.copy(ctx, tty, false, sink)
+	}
+	following, cut := context.WithCancel(ctx)
+	defer cut()
+	ended := make(chan struct{})
+	var guard sync.WaitGroup
+	guard.Go(func() { t.guard(following, woken, ended, cut) })
+	err := t.copy(following, tty, true, sink)
+	close(ended)
+	guard.Wait()
+	if following.Err() != nil && ctx.Err() == nil {
+		return t.copy(ctx, tty, false, sink)
+	}
+	return err
+}
+
+// guard cuts a log that goes on although its container has ended a while ago.
+func (t *tailer) guard(ctx context.Context, woken <-chan struct{}, ended <-chan struct{}, cut func()) {
+	check := time.NewTimer(overdue)
+	check.Stop() // whoever calls looked at the container, and is woken by what happened since
+	defer check.Stop()
+	for {
+		select {
+		case <-woken:
+			check.Reset(overdue)
+		case <-check.C:
+			if c, err := t.inspectLog(ctx); err == nil && (c.Config == nil || !c.State.Running) {
+				cut()
+				return
+			}
+		case <-ended:
+			return
+		}
+	}
+}
+
+// copy hands on lines until the Engine's answer ends. Stamps are always asked for, so that reading can be taken up again.
+func (t *tailer) copy(ctx context.Context, tty, follow bool, sink func(LogLine)) error {
 	options := container.LogsOptions{
 		ShowStdout: true, ShowStderr: true, Timestamps: true,
 		Follow: follow, Tail: t.opts.Tail, Since: t.opts.Since, Until: t.opts.Until,
