@@ -64,7 +64,7 @@ func (m *markup) services(services []bosh.ServiceStatus, now time.Time) {
 	m.add("</tr></thead>\n<tbody>\n")
 	for _, s := range services {
 		m.add("<tr><td class=\"name\">%s</td><td class=\"%s\">%s</td><td>%s</td>", s.Name, s.State, s.State, healthOf(s))
-		m.add("<td>%d/%d</td><td>%s</td><td>%s</td><td>%d</td><td>", s.Running, s.Wanted, ago(now, s.Since), uptime(s, now), s.Restarts)
+		m.add("<td>%d/%d</td><td>%s</td><td>%s</td><td>%d</td><td class=\"ports\">", s.Running, s.Wanted, ago(now, s.Since), uptime(s, now), s.Restarts)
 		for _, c := range s.Containers {
 			for _, port := range c.Ports {
 				m.add("%s<br>", port)

@@ -22,6 +22,7 @@ func packages() map[string]string {
 		"nsenter": "util-linux",
 		"unshare": "util-linux",
 
+		"chromium":        "chromium",
 		"monit":           "monit",
 		"ruby":            "ruby",
 		"shellcheck":      "shellcheck",
