@@ -48,7 +48,9 @@ With --format json it is the status file as the supervisor writes it, a JSON obj
                      schedule {spec, next, runs, skipped, results},
                      containers {id, name, state, health, started, ports}
 Times are RFC 3339, in UTC. What is not known, or does not apply, is left out. final
-marks what will not get better by itself.
+marks what will not get better by itself. runs counts the starts of a service with a
+schedule since supervised, skipped the times that passed without one: it still ran, it
+was stopped by hand, or there was no Engine. They are not made up for.
 
 The exit code is 0 if every service is up, 6 if not, and 1 without a supervisor.`,
 		Args: cobra.NoArgs,
