@@ -250,6 +250,7 @@ func (f fields) host(h *container.HostConfig) {
 	f.text("userns_mode", string(h.UsernsMode))
 	f.text("uts", string(h.UTSMode))
 	f.texts("volumes_from", h.VolumesFrom)
+	f.texts("links", h.Links)
 }
 
 // security covers the paths too: the recipe asks for them by a security option.

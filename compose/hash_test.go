@@ -18,7 +18,7 @@ import (
 // hash speaks of them.
 const neverLowered = "Config.AttachStdin Config.AttachStdout Config.AttachStderr Config.StdinOnce Config.ArgsEscaped " +
 	"Config.NetworkDisabled Config.OnBuild Config.Shell " +
-	"Host.ContainerIDFile Host.AutoRemove Host.VolumeDriver Host.ConsoleSize Host.Cgroup Host.Links Host.PublishAllPorts " +
+	"Host.ContainerIDFile Host.AutoRemove Host.VolumeDriver Host.ConsoleSize Host.Cgroup Host.PublishAllPorts " +
 	"Host.Resources.CpusetMems Host.Resources.KernelMemory Host.Resources.KernelMemoryTCP Host.Resources.CPUCount " +
 	"Host.Resources.CPUPercent Host.Resources.IOMaximumIOps Host.Resources.IOMaximumBandwidth"
 

@@ -25,8 +25,10 @@ func (v *variables) substitute(text string, lookup template.Mapping) (string, er
 		return text, nil
 	}
 	result, err := template.SubstituteWithOptions(text, lookup, template.WithoutLogging)
-	if names := blank(text, lookup); len(names) > 0 {
-		v.unset[text] = names
+	if err == nil {
+		if names := blank(text, lookup); len(names) > 0 {
+			v.unset[text] = names
+		}
 	}
 	return result, err
 }
@@ -85,6 +87,29 @@ func blankInBraces(body string, lookup func(string) (string, bool)) []string {
 		}
 	}
 	return nil
+}
+
+// discreet puts the names of variables in place of their values, in a finding, where those are secrets by their names.
+func (r *recipe) discreet(d Diagnostic) Diagnostic {
+	var written string
+	if d.Path != "" && r.index != nil {
+		if s := r.index.find(d.Path); s.value != nil && s.value.Kind == yaml.ScalarNode {
+			written = s.value.Value
+		}
+	}
+	for name, value := range r.env {
+		mentioned := strings.Contains(written, "$"+name) || strings.Contains(written, "${"+name)
+		if written == "" { // the finding is about more than one value
+			mentioned = slices.ContainsFunc(r.files, func(f *file) bool { return f.mentions("$"+name) || f.mentions("${"+name) })
+		}
+		if value == "" || !mentioned || !isSecret(name, value) {
+			continue
+		}
+		for _, text := range []*string{&d.Message, &d.Hint, &d.Path} {
+			*text = strings.ReplaceAll(*text, value, "${"+name+"}")
+		}
+	}
+	return d
 }
 
 func identifier(text string) string {

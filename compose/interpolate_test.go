@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -44,6 +45,25 @@ func TestDistanceFindsTypos(t *testing.T) {
 	for _, tt := range tests {
 		if got := didYouMean(tt.name, names); got != tt.want {
 			t.Errorf("didYouMean(%q): %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestFindingsTellNoSecret: what a variable holds whose name says that it is a secret is in no finding, wherever a recipe puts it.
+func TestFindingsTellNoSecret(t *testing.T) {
+	for _, attribute := range []string{
+		"pull_policy: ${API_TOKEN}", "mem_limit: ${API_TOKEN}", "restart: ${API_TOKEN}", "ports: [\"80:${API_TOKEN}\"]",
+		"devices: [\"a:b:c:${API_TOKEN}\"]", "dns: $API_TOKEN", "volumes: [\"./x:${API_TOKEN}\"]", "sysctls: [\"$API_TOKEN=1\"]",
+	} {
+		_, found, err := Load(t.Context(), Source{
+			Files: []string{"-"}, Stdin: strings.NewReader("services: {web: {image: \"app:1\", " + attribute + "}}"), Dir: t.TempDir(),
+			Environ: []string{"API_TOKEN=" + secretInEnviron},
+		})
+		if err == nil || len(found) == 0 {
+			t.Errorf("%s: got no error", attribute)
+		}
+		if text := fmt.Sprint(found, err); strings.Contains(text, secretInEnviron) {
+			t.Errorf("%s: the secret is told: %s", attribute, text)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 
 	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/docker/docker/api/types/mount"
 )
 
 // defaultFileMode lets everybody read: what the process runs as is not known from the recipe.
@@ -45,6 +46,9 @@ func (s *serviceLowering) file(kind FileKind, attribute string, ref types.FileRe
 			s.refuse(attribute+".mode", codeInvalid, "write it in octal, as 0440", "%#o are no permissions of a file", int64(*ref.Mode))
 		}
 	}
+	if s.directory(kind, attribute, ref, f.Target) {
+		return
+	}
 	if c := s.content(kind, ref.Source); c.ok {
 		f.Content, f.Digest = c.text, c.digest
 		s.out.Files = append(s.out.Files, f)
@@ -75,6 +79,32 @@ func (s *serviceLowering) owner(attribute, text string) int {
 	return int(id)
 }
 
+// directory binds a config or secret that is a whole directory, as docker compose does. It tells whether it is one.
+func (s *serviceLowering) directory(kind FileKind, attribute string, ref types.FileReferenceConfig, target string) bool {
+	def, _ := s.definition(kind, ref.Source)
+	if def.File == "" || bool(def.External) {
+		return false
+	}
+	source := absolute(s.project.WorkingDir, def.File)
+	if info, err := os.Stat(source); err != nil || !info.IsDir() {
+		return false
+	}
+	s.warn(attribute, codeIgnored, "mount a directory with volumes",
+		"%ss.%s is a directory: it is bound as it stands, without uid, gid and mode, and changes in it are not followed", kind, ref.Source)
+	s.addMount(mount.Mount{Type: mount.TypeBind, Source: source, Target: target, ReadOnly: true})
+	return true
+}
+
+// definition is that of a config or secret at the top level.
+func (l *lowering) definition(kind FileKind, name string) (def types.FileObjectConfig, defined bool) {
+	if kind == KindConfig {
+		config, defined := l.src.Configs[name]
+		return types.FileObjectConfig(config), defined
+	}
+	secret, defined := l.src.Secrets[name]
+	return types.FileObjectConfig(secret), defined
+}
+
 // content reads a config or secret of the top level, once for all services: a file may change meanwhile.
 func (l *lowering) content(kind FileKind, name string) content {
 	place := fmt.Sprintf("%ss.%s", kind, name)
@@ -82,18 +112,7 @@ func (l *lowering) content(kind FileKind, name string) content {
 	if known {
 		return c
 	}
-	var def types.FileObjectConfig
-	var defined bool
-	if kind == KindConfig {
-		var config types.ConfigObjConfig
-		config, defined = l.src.Configs[name]
-		def = types.FileObjectConfig(config)
-	} else {
-		var secret types.SecretConfig
-		secret, defined = l.src.Secrets[name]
-		def = types.FileObjectConfig(secret)
-	}
-	if defined { // what is not was found before
+	if def, defined := l.definition(kind, name); defined { // what is not was found before
 		c.text, c.ok = l.readContent(kind, place, def)
 	}
 	if c.ok {
@@ -142,14 +161,11 @@ func (l *lowering) readContentFile(place, file string) (Content, bool) {
 	if err == nil {
 		return text, true
 	}
-	code, hint := codeInvalid, ""
-	switch info, _ := os.Stat(file); {
-	case errors.Is(err, fs.ErrNotExist):
+	code := codeInvalid
+	if errors.Is(err, fs.ErrNotExist) {
 		code = codeMissingFile
-	case info != nil && info.IsDir():
-		hint = "mount a directory with volumes"
 	}
-	l.find(Error, place+".file", code, hint, fmt.Sprintf("reading %q: %s", file, cause(err)))
+	l.find(Error, place+".file", code, "", fmt.Sprintf("reading %q: %s", file, cause(err)))
 	return nil, false
 }
 

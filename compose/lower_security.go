@@ -113,7 +113,7 @@ func (s *serviceLowering) namespaces() {
 		s.refuse("uts", codeInvalid, "use host, or leave it out", "%q is no uts mode", s.src.Uts)
 	}
 	if !h.UsernsMode.Valid() {
-		s.refuse("userns_mode", codeInvalid, "use host, or leave it out", "%q is no user namespace mode", s.src.UserNSMode)
+		s.warn("userns_mode", codeIgnored, "use host, or leave it out", "%q is no user namespace mode of the Engine", s.src.UserNSMode)
 	}
 	if !h.CgroupnsMode.Valid() {
 		s.refuse("cgroup", codeInvalid, "use host or private", "%q is no cgroup namespace mode", s.src.Cgroup)

@@ -112,11 +112,11 @@ type Service struct {
 func (s *Service) Parents() []string {
 	refs := append([]string{
 		string(s.Host.NetworkMode), string(s.Host.IpcMode), string(s.Host.PidMode), string(s.Host.UTSMode), string(s.Host.Cgroup),
-	}, s.Host.VolumesFrom...)
+	}, slices.Concat(s.Host.VolumesFrom, s.Host.Links)...)
 	var parents []string
 	for _, ref := range refs {
 		if name, ok := strings.CutPrefix(ref, ServicePrefix); ok {
-			name, _, _ = strings.Cut(name, ":") // volumes_from: service:NAME:ro
+			name, _, _ = strings.Cut(name, ":") // volumes_from: service:NAME:ro, links: service:NAME:ALIAS
 			parents = append(parents, name)
 		}
 	}

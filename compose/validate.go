@@ -108,7 +108,7 @@ func (r *recipe) add(found []finding) {
 			r.told = map[Diagnostic]bool{}
 		}
 		r.told[f.identity()] = true
-		r.diagnostics = append(r.diagnostics, f.Diagnostic)
+		r.diagnostics = append(r.diagnostics, r.discreet(f.Diagnostic))
 	}
 }
 

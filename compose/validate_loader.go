@@ -45,7 +45,6 @@ func sayings() []saying {
 		{pattern: `(\S+): invalid ip address: (\S+)`, code: "invalid-address", path: "$1", message: `"$2" is no IP address`},
 		{pattern: `service (?:volume|device) (\S+) is missing a mount target`, code: "missing-key", path: "$1", message: `the mount lacks "target"`},
 		{pattern: `service ports (\S+) is missing a target port`, code: "missing-key", path: "$1", message: `the port lacks "target"`},
-		{pattern: `field Source must not be empty`, code: "missing-key", message: `a bind mount lacks "source"`},
 		{pattern: `confusing device mapping, please use long syntax: (.+)`, code: "invalid-device", message: `the device mapping "$1" has too many parts`},
 		{pattern: `unsupported env_file format "([^"]*)"`, code: "invalid-value", message: `the env file format "$1" is unknown`, hint: "leave it out, or use raw"},
 		{pattern: `'(services\[[^']+|networks\[[^']+|volumes\[[^']+|configs\[[^']+|secrets\[[^']+)':? (.+)`, code: "invalid-value", path: "$1", message: "the value can't be read: $2"},
@@ -74,8 +73,9 @@ func (r *recipe) translate(failure error) []finding {
 		for _, match := range pattern.FindAllStringSubmatchIndex(text, -1) {
 			expand := func(template string) string { return string(pattern.ExpandString(nil, template, text, match)) }
 			f := finding{Diagnostic: r.whole(s.code, tidy(expand(s.message)))}
-			f.Hint, f.derived = s.hint, s.code == "empty-recipe" && len(r.pruned) > 0
+			f.Hint, f.derived = orElse(s.hint, unitHint(f.Message)), s.code == "empty-recipe" && len(r.pruned) > 0
 			if f.Path = loaderPath(expand(s.path)); f.Path != "" {
+				f.Message = withKey(f.Message, f.Path)
 				f.place(r.index.find(f.Path))
 			} else {
 				r.quote(&f, expand("$1"))
@@ -87,6 +87,26 @@ func (r *recipe) translate(failure error) []finding {
 		}
 	}
 	return []finding{{Diagnostic: r.whole("invalid-recipe", "the recipe can't be loaded: "+tidy(text))}}
+}
+
+// withKey puts the key into a message that the loader gives about its value.
+func withKey(message, path string) string {
+	key := path[strings.LastIndexByte(path, '.')+1:]
+	if reason, ok := strings.CutPrefix(message, "the value can't be read: "); ok {
+		return fmt.Sprintf("%q can't be read: %s", key, reason)
+	}
+	if strings.HasPrefix(message, "must be ") {
+		return fmt.Sprintf("%q %s", key, message)
+	}
+	return message
+}
+
+// unitHint says how an amount of bytes is written, where that was what couldn't be read.
+func unitHint(message string) string {
+	if strings.Contains(message, "invalid suffix:") || strings.Contains(message, "invalid size:") {
+		return "write a number, with b, k, m or g behind it, as 512m"
+	}
+	return ""
 }
 
 // quote points a finding at the text that the loader quotes without saying where it stands.
@@ -147,7 +167,7 @@ func (r *recipe) entries() []finding {
 				if _, err = types.ParsePortConfig(text); err == nil {
 					return
 				}
-				f = doc.finding(n, path, "invalid-port", fmt.Sprintf("%q is no port mapping", n.Value))
+				f = doc.finding(n, path, "invalid-port", fmt.Sprintf("%q is no port mapping: %s", n.Value, tidy(err.Error())))
 				f.Hint = "write it as [[ADDRESS:]HOST_PORT:]CONTAINER_PORT[/PROTOCOL]"
 			case "volumes":
 				if _, err = format.ParseVolume(text); err == nil {
@@ -162,6 +182,23 @@ func (r *recipe) entries() []finding {
 			found = append(found, f)
 		})
 	}
+	for _, doc := range r.index.everything() {
+		found = append(found, doc.sourceless()...)
+	}
+	return found
+}
+
+// sourceless finds the bind mounts without a source.
+func (d *document) sourceless() []finding {
+	var found []finding
+	inVolumes := regexp.MustCompile(`^services\..+\.volumes\[\d+\]$`)
+	d.mappings(func(n *yaml.Node, path string) {
+		if inVolumes.MatchString(path) && scalar(child(n, "type")) == types.VolumeTypeBind && scalar(child(n, "source")) == "" {
+			f := d.finding(n, path, "missing-key", `a bind mount lacks "source"`)
+			f.entry = d.walk(path).entry
+			found = append(found, f)
+		}
+	})
 	return found
 }
 

@@ -20,6 +20,9 @@ func syntax(name string, text []byte, err error) *Diagnostic {
 		return d
 	}
 	d.Line, d.Column = syntaxPosition(err)
+	if end := bytes.Count(bytes.TrimSuffix(text, []byte("\n")), []byte("\n")) + 1; d.Line > end { // what is missing there is missed behind it
+		d.Line, d.Column = end, 0
+	}
 	at := line(text, d.Line)
 	d.Message, d.Hint = syntaxMessage(err, at)
 	if tab := strings.IndexByte(at, '\t'); d.Column == 0 && tab >= 0 && strings.TrimSpace(at[:tab]) == "" {

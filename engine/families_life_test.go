@@ -1,33 +1,18 @@
 package engine_test
 
 import (
+	"strings"
 	"testing"
 	"time"
+
+	"galley/engine"
 )
 
 // lifeFamilies are about how containers come, tell that they are ready, and go.
 func lifeFamilies() map[string]family {
 	return map[string]family{
 		"life": {
-			recipe: `
-x-base: &base {image: busybox, command: sleep infinity, init: true}
-services:
-  db:
-    <<: *base
-    restart: unless-stopped
-    healthcheck: {test: ["CMD", "test", "-e", "/tmp/ready"], interval: 200ms, timeout: 3s, retries: 50, start_period: 1s}
-    post_start: [{command: [touch, /tmp/ready], user: root, working_dir: /, environment: {A: b}}]
-  migrate: {<<: *base, command: touch /data/migrated, depends_on: {db: {condition: service_healthy}}, volumes: ["data:/data"]}
-  web:
-    <<: *base
-    restart: on-failure:4
-    healthcheck: {disable: true}
-    depends_on: {migrate: {condition: service_completed_successfully}}
-    volumes: ["data:/data"]
-    pre_start: [{image: busybox, command: [sh, -c, "echo prepared >/data/prepared"], user: root}]
-    pre_stop: [{command: [touch, /data/stopped]}]
-volumes: {data: {}}
-`,
+			recipe: lifeRecipe,
 			inside: map[string]map[string]string{
 				"db-1":  {"test -e /tmp/ready && echo ready": "ready"},
 				"web-1": {"ls /data; cat /data/prepared": "migrated\nprepared\nprepared"},
@@ -40,6 +25,8 @@ volumes: {data: {}}
 				equal(t, "the database's restarts", string(db.HostConfig.RestartPolicy.Name), "unless-stopped")
 				equal(t, "the web's restarts", s.hostConfig(t, "web-1").RestartPolicy.MaximumRetryCount, 4)
 				equal(t, "the disabled healthcheck", s.config(t, "web-1").Healthcheck.Test[0], "NONE")
+				s.mustUp(t, s.load(t, strings.Replace(lifeRecipe, "on-failure:4", "on-failure:4\n    scale: 0", 1)), engine.DiffOptions{})
+				equal(t, "what pre_stop left", s.exec(t, "db-1", "ls", "/data/stopped"), "/data/stopped")
 			},
 		},
 		"the interval while starting": {
@@ -58,3 +45,25 @@ services:
 		},
 	}
 }
+
+// lifeRecipe is a chain of services that wait for each other, with hooks.
+const lifeRecipe = `
+x-base: &base {image: busybox, command: sleep infinity, init: true}
+services:
+  db:
+    <<: *base
+    restart: unless-stopped
+    healthcheck: {test: ["CMD", "test", "-e", "/tmp/ready"], interval: 200ms, timeout: 3s, retries: 50, start_period: 1s}
+    volumes: ["data:/data"]
+    post_start: [{command: [touch, /tmp/ready], user: root, working_dir: /, environment: {A: b}}]
+  migrate: {<<: *base, command: touch /data/migrated, depends_on: {db: {condition: service_healthy}}, volumes: ["data:/data"]}
+  web:
+    <<: *base
+    restart: on-failure:4
+    healthcheck: {disable: true}
+    depends_on: {migrate: {condition: service_completed_successfully}}
+    volumes: ["data:/data"]
+    pre_start: [{image: busybox, command: [sh, -c, "echo prepared >/data/prepared"], user: root}]
+    pre_stop: [{command: [touch, /data/stopped]}]
+volumes: {data: {}}
+`

@@ -1,10 +1,15 @@
 package engine_test
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 
 	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/volume"
+
+	"galley/engine"
 )
 
 // networkFamilies are about how containers find each other and the world.
@@ -78,6 +83,33 @@ networks:
 				equal(t, "the exposed port", exposed, true)
 			},
 		},
+		"links on the default bridge": {
+			recipe: bridgeLinks,
+			inside: map[string]map[string]string{"web-1": {"grep -c -w database /etc/hosts": "1", "echo $DATABASE_ENV_ROLE": "first"}},
+			outside: func(t *testing.T, s *suite) {
+				p := s.load(t, strings.Replace(bridgeLinks, "first", "second", 1))
+				s.mustUp(t, p, engine.DiffOptions{})
+				equal(t, "what the link to the replaced container tells", s.exec(t, "web-1", "sh", "-c", "echo $DATABASE_ENV_ROLE"), "second")
+				equal(t, "the plan afterwards", s.plan(t, p), "")
+			},
+		},
+		"what is external": {
+			recipe: `
+services:
+  web: {image: busybox, command: sleep infinity, init: true, networks: [lan], volumes: ["data:/data"]}
+networks: {lan: {external: true, name: outside-PROJECT}}
+volumes: {data: {external: true, name: outside-PROJECT}}
+`,
+			before: makeExternal,
+			inside: map[string]map[string]string{"web-1": {"touch /data/x && ls /sys/class/net | grep -c eth": "1"}},
+			outside: func(t *testing.T, s *suite) {
+				info := s.inspect(t, "web-1")
+				equal(t, "the volume", info.Mounts[0].Name, "outside-"+s.project)
+				if info.NetworkSettings.Networks["outside-"+s.project] == nil {
+					t.Errorf("the container is on %v", info.NetworkSettings.Networks)
+				}
+			},
+		},
 		"macvlan": {
 			machine: "operation not supported",
 			recipe: `
@@ -144,4 +176,29 @@ networks: {six: {enable_ipv4: false, enable_ipv6: true, ipam: {config: [{subnet:
 			},
 		},
 	}
+}
+
+// bridgeLinks is a recipe on the Engine's default bridge, where a link is to one container.
+const bridgeLinks = `
+services:
+  db: {image: busybox, command: sleep infinity, init: true, network_mode: bridge, environment: {ROLE: first}}
+  web: {image: busybox, command: sleep infinity, init: true, network_mode: bridge, links: ["db:database"]}
+`
+
+// makeExternal makes a network and a volume that are no project's.
+func makeExternal(t *testing.T, s *suite) {
+	name := "outside-" + s.project
+	if _, err := s.docker.NetworkCreate(t.Context(), name, network.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.docker.VolumeCreate(t.Context(), volume.CreateOptions{Name: name}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.cleanUp(t) // what uses them
+		ctx := context.Background()
+		if err := errors.Join(s.docker.NetworkRemove(ctx, name), s.docker.VolumeRemove(ctx, name, false)); err != nil {
+			t.Error(err)
+		}
+	})
 }

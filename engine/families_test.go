@@ -27,6 +27,8 @@ type family struct {
 	machine string
 	// files lie beside the recipe.
 	files map[string]string
+	// before prepares the Engine.
+	before func(t *testing.T, s *suite)
 	// inside are commands by container and shell script, with what they print.
 	inside map[string]map[string]string
 	// outside tells what is wrong with what an inspect shows.
@@ -56,6 +58,9 @@ func testFamily(t *testing.T, s *suite, f family, number int) {
 			t.Fatal(err)
 		}
 		s.write(t, name, text)
+	}
+	if f.before != nil {
+		f.before(t, s)
 	}
 	// Longer names first: SUBNET is the beginning of SUBNET6.
 	fill := strings.NewReplacer("SUBNET6", fmt.Sprintf("fd00:232:%d:", number), "SUBNET", s.subnet, "PROJECT", s.project)

@@ -157,16 +157,22 @@ func (a createContainer) joinParents(host *container.HostConfig, ids map[string]
 	host.PidMode = container.PidMode(join(string(host.PidMode)))
 	host.UTSMode = container.UTSMode(join(string(host.UTSMode)))
 	host.Cgroup = container.CgroupSpec(join(string(host.Cgroup)))
-	host.VolumesFrom = slices.Clone(host.VolumesFrom)
-	for i, from := range host.VolumesFrom {
-		if rest, ok := strings.CutPrefix(from, compose.ServicePrefix); ok {
-			service, mode, hasMode := strings.Cut(rest, ":")
-			host.VolumesFrom[i] = ids[service]
-			if hasMode {
-				host.VolumesFrom[i] += ":" + mode
+	host.VolumesFrom, host.Links = joinList(host.VolumesFrom, ids), joinList(host.Links, ids)
+}
+
+// joinList puts the ids of services' containers into references that may go on after a colon: service:NAME:ro.
+func joinList(references []string, ids map[string]string) []string {
+	joined := slices.Clone(references)
+	for i, reference := range joined {
+		if rest, ok := strings.CutPrefix(reference, compose.ServicePrefix); ok {
+			service, more, hasMore := strings.Cut(rest, ":")
+			joined[i] = ids[service]
+			if hasMore {
+				joined[i] += ":" + more
 			}
 		}
 	}
+	return joined
 }
 
 // endpoints are the networks to attach at once.
