@@ -60,6 +60,7 @@ With --format json one object is printed; its fields are stable:
 			case len(files) == 0:
 				return &usageError{err: errors.New("--tarballs needs a FILE")}
 			}
+			spareMemory()
 			archives, err := imports.Scanner{Verify: flags.verify}.Scan(cmd.Context(), files...)
 			return c.printArchives(&flags, archives, err)
 		},
