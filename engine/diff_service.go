@@ -2,7 +2,6 @@ package engine
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -444,8 +443,4 @@ func usesVolume(s *compose.Service, name string) bool {
 func mountsVolume(host *container.HostConfig, name string) bool {
 	return slices.ContainsFunc(host.Mounts, func(m mount.Mount) bool { return m.Type == mount.TypeVolume && m.Source == name }) ||
 		slices.ContainsFunc(host.Binds, func(bind string) bool { return bindSource(bind) == name })
-}
-
-func sortedNames(m map[string]*node) []string {
-	return slices.Sorted(maps.Keys(m))
 }

@@ -60,6 +60,10 @@ func (l *ledger) decide(now time.Time, want *compose.Project, have *State, fresh
 		if c.Phase == container.StateRemoving { // the end of it is an event
 			v.held[c.Service] = hold{kind: holdWaiting, why: fmt.Sprintf("container %s is being removed", c.Name)}
 		}
+		if until, untold := l.untold(c, now); untold && !c.OneOff {
+			v.held[c.Service] = hold{kind: holdWaiting, why: fmt.Sprintf("container %s has ended, and it is not told yet how", c.Name)}
+			v.wake(until)
+		}
 	}
 	plan := l.possible(&v, want, have)
 	l.postpone(&v, plan, now, fresh)
@@ -209,9 +213,14 @@ func (l *ledger) postpone(v *verdict, plan *Plan, now time.Time, fresh bool) {
 			continue
 		}
 		v.held[service] = hold{kind: holdBackoff, why: "it is tried again", err: t.err}
-		if v.next.IsZero() || t.due.Before(v.next) {
-			v.next = t.due
-		}
+		v.wake(t.due)
+	}
+}
+
+// wake has it decided anew at a time, or earlier.
+func (v *verdict) wake(at time.Time) {
+	if v.next.IsZero() || at.Before(v.next) {
+		v.next = at
 	}
 }
 

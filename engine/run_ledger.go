@@ -23,6 +23,9 @@ type ledger struct {
 	// by id.
 	killed map[string]bool
 	exits  map[string]bool
+	// ends are when the last end of a container was told, by id; since is when events began to be heard.
+	ends  map[string]time.Time
+	since time.Time
 	// troubles are by service; "" is for what belongs to none.
 	troubles map[string]*trouble
 	// stopped are the services that shall stay as they are; all means every one.
@@ -66,6 +69,7 @@ func newLedger(opts RunOptions) *ledger {
 		jitter:   rand.Float64,
 		killed:   map[string]bool{},
 		exits:    map[string]bool{},
+		ends:     map[string]time.Time{},
 		troubles: map[string]*trouble{},
 		stopped:  map[string]bool{},
 		putBack:  map[string]map[string]bool{},
@@ -88,6 +92,7 @@ func (l *ledger) heard(m events.Message) {
 			l.exits[id] = true
 		}
 		delete(l.killed, id)
+		l.ends[id] = at
 		t := l.trouble(service)
 		if !t.started.IsZero() && at.Sub(t.started) >= steadyRun {
 			t.attempts, t.loops = 0, 0
@@ -103,6 +108,7 @@ func (l *ledger) heard(m events.Message) {
 		delete(l.killed, id)
 		l.trouble(service).started = at
 	case events.ActionDestroy:
+		delete(l.ends, id)
 		delete(l.exits, id)
 		delete(l.killed, id)
 	}
@@ -116,6 +122,17 @@ func deadly(signal string) bool {
 
 // lost forgets signals: whether what they meant came about was not heard.
 func (l *ledger) lost() { clear(l.killed) }
+
+// eventLag is how long an event may be under way.
+const eventLag = 2 * time.Second
+
+// untold tells whether a container was seen to have ended before the event came that says whether it did so by itself, and
+// until when that is waited for.
+func (l *ledger) untold(c *Container, now time.Time) (until time.Time, yes bool) {
+	until = c.Finished.Add(eventLag)
+	yes = c.Phase == container.StateExited && c.Finished.After(l.since) && l.ends[c.ID].Before(c.Finished) && now.Before(until)
+	return until, yes
+}
 
 // trouble gives a service's own, made if need be.
 func (l *ledger) trouble(service string) *trouble {

@@ -100,6 +100,7 @@ func (s *supervisor) linked(l *link) {
 	s.link, s.pause = l, 0
 	s.condition.engine, s.condition.host, s.condition.api = nil, l.engine.Host, l.engine.API
 	s.facts = map[string]*Facts{}
+	s.book.since = time.Now()
 	s.readSoon(true, 0)
 	s.note(Note{Kind: NoteConnected, Text: l.engine.Host})
 }

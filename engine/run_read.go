@@ -167,7 +167,7 @@ func (s *supervisor) know(have *State, facts map[string]*Facts) {
 	}
 	for _, c := range have.Containers {
 		if f := facts[c.ID]; f != nil {
-			c.Started = f.Started
+			c.Started, c.Finished = f.Started, f.Finished
 		}
 	}
 	s.have, s.facts, s.unjudged = have, facts, true

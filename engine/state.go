@@ -67,8 +67,8 @@ type Container struct {
 	// Behind are the ids of containers that took another's place after this one had last started, of services that it depends
 	// on with `restart: true`: it is yet to be restarted for them.
 	Behind []string
-	// Started is when it last started; zero where nobody asked.
-	Started time.Time
+	// Started and Finished are when it last started and ended; zero where nobody asked, or where it never did.
+	Started, Finished time.Time
 	// Summary is the Engine's own record.
 	Summary container.Summary
 }
