@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 
 	"galley/compose"
@@ -21,11 +22,21 @@ type runHook struct {
 	// stage is the hook's place in the recipe, as "pre_stop[0]".
 	stage string
 	hook  compose.Hook
+	// parting: the container is stopped next, so that its end while the hook runs is no failure.
+	parting bool
 }
 
 func (runHook) Verb() Verb { return VerbRun }
 
 func (a runHook) do(ctx context.Context, r *run) error {
+	err := a.run(ctx, r)
+	if err != nil && a.parting && r.endsSoon(ctx, r.id(a.ref)) {
+		return nil
+	}
+	return err
+}
+
+func (a runHook) run(ctx context.Context, r *run) error {
 	ctx, cancel := r.bounded(ctx, longestHook)
 	defer cancel()
 	result, err := r.exec(ctx, r.id(a.ref), container.ExecOptions{
@@ -42,6 +53,20 @@ func (a runHook) do(ctx context.Context, r *run) error {
 		return &hookError{stage: a.stage, code: result.code, output: lastLines(result.output)}
 	}
 	return nil
+}
+
+// endsSoon tells whether a container has ended, or does within a moment: a command in one that ends fails before it is known
+// why.
+func (r *run) endsSoon(ctx context.Context, id string) bool {
+	ctx, cancel := context.WithTimeout(ctx, eventLag)
+	defer cancel()
+	ended, broken := r.api.ContainerWait(ctx, id, container.WaitConditionNotRunning)
+	select {
+	case <-ended:
+		return true
+	case err := <-broken:
+		return errdefs.IsNotFound(err)
+	}
 }
 
 // longestHook bounds a hook; the recipe has no word for it.
@@ -69,7 +94,7 @@ func lastLines(text string) []string {
 func (d *differ) planPostStart(p *servicePlan, r *replica) {
 	for i, hook := range p.spec.PostStart {
 		stage := fmt.Sprintf("post_start[%d]", i)
-		r.started = d.add(runHook{subject{r.ref, p.spec.Name}, stage, hook}, stage, r.started)
+		r.started = d.add(runHook{subject: subject{r.ref, p.spec.Name}, stage: stage, hook: hook}, stage, r.started)
 	}
 }
 
@@ -88,7 +113,7 @@ func (d *differ) planPreStop(c *Container, needs []*node) []*node {
 	}
 	for i, hook := range hooks {
 		stage := fmt.Sprintf("pre_stop[%d]", i)
-		ran := d.add(runHook{subject{c.ref(), c.Service}, stage, hook}, stage, needs...)
+		ran := d.add(runHook{subject{c.ref(), c.Service}, stage, hook, true}, stage, needs...)
 		needs = []*node{ran}
 	}
 	if len(hooks) == 0 {

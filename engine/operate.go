@@ -196,7 +196,7 @@ func (o *operator) restart(c *Container) {
 func (o *operator) hook(c *Container, started *node) *node {
 	for i, hook := range hooksOf(c, compose.LabelPostStart) {
 		stage := fmt.Sprintf("post_start[%d]", i)
-		started = o.add(runHook{subject{c.ref(), c.Service}, stage, hook}, stage, started)
+		started = o.add(runHook{subject: subject{c.ref(), c.Service}, stage: stage, hook: hook}, stage, started)
 	}
 	return started
 }

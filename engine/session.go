@@ -52,7 +52,7 @@ type Command struct {
 // Execution is what [Engine.Exec] would do, as a plan to be shown.
 func Execution(project string, c *Container, command Command) *Plan {
 	return &Plan{Project: project, Steps: []Step{{
-		Action: runHook{subject{c.ref(), c.Service}, "exec", compose.Hook{Command: command.Args}},
+		Action: runHook{subject: subject{c.ref(), c.Service}, stage: "exec", hook: compose.Hook{Command: command.Args}},
 		Why:    strings.Join(command.Args, " "),
 	}}}
 }
