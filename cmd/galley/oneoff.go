@@ -94,9 +94,6 @@ func (c *cli) runOnce(ctx context.Context, o *oneOffFlags, removeOrphans bool, s
 	c.named = []string{service}
 	guard, locks := c.guard(ctx, "run "+service, o.waitLock)
 	defer locks.release()
-	if c.global.dryRun {
-		guard = unguarded
-	}
 	s, err := c.survey(ctx, guard)
 	if err != nil {
 		return err

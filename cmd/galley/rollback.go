@@ -63,7 +63,7 @@ func (c *cli) rollback(cmd *cobra.Command, f *rollbackFlags) error {
 	}
 	guard, locks := c.guard(ctx, "rollback", f.waitLock)
 	defer locks.release()
-	if !c.global.dryRun && !f.list {
+	if !f.list {
 		if err := guard(name); err != nil {
 			return err
 		}

@@ -102,9 +102,6 @@ func (u *upFlags) options(cmd *cobra.Command, services []string) (engine.DiffOpt
 func (c *cli) up(ctx context.Context, u *upFlags, opts engine.DiffOptions) error {
 	guard, locks := c.guard(ctx, "up", u.waitLock)
 	defer locks.release()
-	if c.global.dryRun {
-		guard = unguarded
-	}
 	s, err := c.survey(ctx, guard)
 	if err != nil {
 		return err
