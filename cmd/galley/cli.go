@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,9 +53,7 @@ func newCLI() *cli {
 	c := &cli{stdin: os.Stdin, out: os.Stdout, err: os.Stderr, environ: os.Environ(), version: buildVersion()}
 	// Getwd fails only in a directory that was removed; then every relative path fails, with its own message.
 	c.dir, _ = os.Getwd()
-	if c.getenv("PWD") == "" {
-		c.environ = append(c.environ, "PWD="+c.dir)
-	}
+	c.environ = append(c.environ, "PWD="+cmp.Or(c.getenv("GALLEY_PWD"), c.getenv("PWD"), c.dir))
 	c.ui = newUI(c.out, c.err, "auto", "auto", c.getenv)
 	return c
 }

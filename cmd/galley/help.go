@@ -55,6 +55,7 @@ func environmentHelp() *cobra.Command {
                                 as the docker client reads them
   DOCKER_CONFIG                 directory of config.json, with the credentials of registries (default: ~/.docker)
   NO_COLOR                      no colours
+  GALLEY_PWD                    what $PWD means in recipes, wherever a shell is (default: PWD)
   GALLEY_RUN_DIR                directory of the locks, and of containers' configs and secrets if it is in memory, else
                                 they are in /dev/shm (default: /run/galley for root, else the user's runtime directory)
   GALLEY_STATE_DIR              directory of what outlives a reboot, as the last good projects (default: /var/lib/galley for root, else
