@@ -27,8 +27,9 @@ type Settings struct {
 	PullPolicy string `json:"pull_policy"`
 	// StopMode is what becomes of containers when the job stops: StopContainers or RemoveContainers.
 	StopMode string `json:"stop_mode"`
-	// WaitTimeout and DrainTimeout are in seconds.
+	// WaitTimeout, WaitSteady and DrainTimeout are in seconds.
 	WaitTimeout  int `json:"wait_timeout"`
+	WaitSteady   int `json:"wait_steady"`
 	DrainTimeout int `json:"drain_timeout"`
 	// ImportParallelism is how many tarballs are loaded at a time; 0 leaves it to Galley.
 	ImportParallelism int `json:"import_parallelism"`

@@ -149,17 +149,15 @@ func (c *cli) startSupervisor(vm *bosh.VM, settings *bosh.Settings, out io.Write
 
 // The budget of a stop, within the 150 seconds of the job's monit file. Drain gives containers what the property says before.
 const (
-	containersGrace = 110 * time.Second
+	containersGrace = 95 * time.Second
+	containersKill  = 20 * time.Second
 	supervisorGrace = 10 * time.Second
 )
 
 // stopSupervisor stops the containers, dependents first, and then what supervises them: monit goes on as soon as that
 // process is gone.
 func (c *cli) stopSupervisor(ctx context.Context, vm *bosh.VM, settings *bosh.Settings, out io.Writer) error {
-	bounded, cancel := context.WithTimeout(ctx, containersGrace)
-	defer cancel()
-	failed := c.stopContainers(bounded, vm, settings, out)
-	if failed != nil {
+	if failed := c.stopContainers(ctx, vm, settings, containersGrace, out); failed != nil {
 		fmt.Fprintf(out, "stopping the containers: %v: what still runs ends with dockerd\n", failed)
 	}
 	running, err := bosh.FindProcess(vm.SupervisorPID(), "galley")
@@ -174,9 +172,9 @@ func (c *cli) stopSupervisor(ctx context.Context, vm *bosh.VM, settings *bosh.Se
 	return os.RemoveAll(vm.SupervisorPID())
 }
 
-// stopContainers stops or removes the project's containers, as the property stop_mode says. Without a dockerd there is
-// nobody to ask, and it does nothing.
-func (c *cli) stopContainers(ctx context.Context, vm *bosh.VM, settings *bosh.Settings, out io.Writer) error {
+// stopContainers stops or removes the project's containers, as the property stop_mode says; those that still run after grace
+// are killed. Without a dockerd there is nobody to ask, and it does nothing.
+func (c *cli) stopContainers(ctx context.Context, vm *bosh.VM, settings *bosh.Settings, grace time.Duration, out io.Writer) error {
 	daemon, err := bosh.FindProcess(vm.DaemonPID(), "dockerd")
 	if err != nil {
 		return err
@@ -186,7 +184,16 @@ func (c *cli) stopContainers(ctx context.Context, vm *bosh.VM, settings *bosh.Se
 		return nil
 	}
 	defer daemon.Close()
-	return c.self(ctx, vm, settings, out, "--progress", "plain", settings.StopMode, "--wait-lock")
+	stop := []string{"--progress", "plain", settings.StopMode, "--wait-lock"}
+	bounded, cancel := context.WithTimeout(ctx, grace)
+	defer cancel()
+	if err := c.self(bounded, vm, settings, out, stop...); bounded.Err() == nil {
+		return err
+	}
+	fmt.Fprintf(out, "the containers did not stop within %s: killing those that still run\n", grace)
+	bounded, cancel = context.WithTimeout(ctx, containersKill)
+	defer cancel()
+	return c.self(bounded, vm, settings, out, append(stop, "--timeout", "0")...)
 }
 
 // boshEnv prints the environment in which galley works on the VM.
@@ -202,8 +209,11 @@ func (c *cli) boshEnv(vm *bosh.VM) *cobra.Command {
 			}
 			for _, variable := range environ(vm, settings) {
 				name, value, _ := strings.Cut(variable, "=")
-				if slices.Contains([]string{"PWD", "HOME", "TMPDIR"}, name) {
-					continue // the shell's own
+				switch name {
+				case "HOME", "TMPDIR": // the shell's own
+					continue
+				case "PWD": // so is this, but recipes mean the project's directory
+					name = "GALLEY_PWD"
 				}
 				if _, err := fmt.Fprintf(c.out, "export %s=%s\n", name, shellQuoted(value)); err != nil {
 					return err

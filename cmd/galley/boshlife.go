@@ -131,7 +131,8 @@ func (c *cli) boshPostStart(vm *bosh.VM) *cobra.Command {
 				return err
 			}
 			timeout := time.Duration(settings.WaitTimeout) * time.Second
-			err = c.self(ctx, vm, settings, c.err, "wait", "--timeout", timeout.String(), "--status", vm.Status())
+			steady := time.Duration(settings.WaitSteady) * time.Second
+			err = c.self(ctx, vm, settings, c.err, "wait", "--timeout", timeout.String(), "--steady", steady.String(), "--status", vm.Status())
 			cancel(nil)
 			<-watching
 			return err
@@ -160,10 +161,7 @@ func (c *cli) drain(ctx context.Context, vm *bosh.VM) error {
 	if err != nil || !settings.HasRecipe {
 		return err
 	}
-	timeout := time.Duration(settings.DrainTimeout) * time.Second
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("the containers did not stop within %s (property %q)", timeout, "drain.timeout"))
-	defer cancel()
-	return c.stopContainers(ctx, vm, settings, c.err)
+	return c.stopContainers(ctx, vm, settings, time.Duration(settings.DrainTimeout)*time.Second, c.err)
 }
 
 // boshPostStop sees to it that the persistent disk can go.

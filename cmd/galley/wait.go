@@ -17,7 +17,7 @@ import (
 
 // waitCommand waits until the project is up.
 func (c *cli) waitCommand() *cobra.Command {
-	var timeout time.Duration
+	var timeout, steady time.Duration
 	var file string
 	cmd := &cobra.Command{
 		Use:   "wait [flags]",
@@ -35,15 +35,16 @@ be reached.`,
 			if timeout < 0 {
 				return &usageError{err: fmt.Errorf("--timeout %s: must not be negative", timeout)}
 			}
-			return c.wait(cmd.Context(), file, timeout)
+			return c.wait(cmd.Context(), file, timeout, steady)
 		},
 	}
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "`DURATION` to wait at most (default: for ever)")
+	cmd.Flags().DurationVar(&steady, "steady", 0, "with a supervisor: let a container without a healthcheck count once it has run for `DURATION`")
 	cmd.Flags().StringVar(&file, "status", "", "read the supervisor's status from `FILE` (default: that of the recipe's project)")
 	return cmd
 }
 
-func (c *cli) wait(ctx context.Context, file string, timeout time.Duration) error {
+func (c *cli) wait(ctx context.Context, file string, timeout, steady time.Duration) error {
 	path, err := c.statusFile(file)
 	if err != nil {
 		return err
@@ -52,7 +53,7 @@ func (c *cli) wait(ctx context.Context, file string, timeout time.Duration) erro
 	if file == "" && (err != nil || !s.Alive()) && !c.beingSupervised(ctx) {
 		return c.waitForEngine(ctx, timeout)
 	}
-	return c.waitForStatus(ctx, path, timeout)
+	return c.waitForStatus(ctx, path, timeout, steady)
 }
 
 // beingSupervised tells whether there is a supervisor, though it may not have said yet how the project is.
@@ -77,7 +78,7 @@ type notUpError struct {
 func (e *notUpError) Error() string { return strings.Join(texts(e.failures), "; ") }
 
 // waitForStatus follows the supervisor's status.
-func (c *cli) waitForStatus(ctx context.Context, path string, timeout time.Duration) error {
+func (c *cli) waitForStatus(ctx context.Context, path string, timeout, steady time.Duration) error {
 	bounded := ctx
 	if timeout > 0 {
 		var cancel context.CancelFunc
@@ -85,13 +86,10 @@ func (c *cli) waitForStatus(ctx context.Context, path string, timeout time.Durat
 		defer cancel()
 	}
 	var last *bosh.Status
-	err := followStatus(bounded, path, func(s *bosh.Status) bool {
-		if s == nil {
-			return last != nil // it ended
-		}
-		last = s
-		return s.Up || settled(s)
-	})
+	var err error
+	for again := true; again; {
+		last, again, err = followUntilSettled(bounded, path, steady)
+	}
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -105,6 +103,32 @@ func (c *cli) waitForStatus(ctx context.Context, path string, timeout time.Durat
 		return nil
 	}
 	return c.explainStatus(ctx, last, timeout, err != nil)
+}
+
+// followUntilSettled follows the supervisor's status until all is up and steady, or will not come up by itself. again: nothing
+// was told any more, but time has passed that makes a difference.
+func followUntilSettled(ctx context.Context, path string, steady time.Duration) (last *bosh.Status, again bool, err error) {
+	following, stop := context.WithCancel(ctx)
+	defer stop()
+	var alarm *time.Timer
+	disarm := func() {
+		if alarm != nil {
+			alarm.Stop()
+		}
+	}
+	defer disarm()
+	err = followStatus(following, path, func(s *bosh.Status) bool {
+		disarm()
+		if s == nil {
+			return last != nil // it ended
+		}
+		last = s
+		if left := awaitSteady(s, steady, time.Now()); left > 0 && !settled(s) {
+			alarm = time.AfterFunc(left, stop)
+		}
+		return s.Up || settled(s)
+	})
+	return last, err != nil && following.Err() != nil && ctx.Err() == nil, err
 }
 
 // settled tells whether a project will not come up by itself any more: of what isn't up, some part is at its end, and
