@@ -61,7 +61,10 @@ func (v *vm) deployed() bool {
 // than before.
 func (v *vm) install(d deployment) (bundle string, changed bool) {
 	v.t.Helper()
-	properties := map[string]any{"daemon_options": map[string]any{"cgroup-parent": "/" + v.name}}
+	properties := map[string]any{
+		"daemon_options": map[string]any{"cgroup-parent": "/" + v.name},
+		"wait":           map[string]any{"steady": 0}, // most tests are not about that, and need not wait
+	}
 	for key, value := range d.properties {
 		properties[key] = value
 	}
@@ -197,6 +200,16 @@ func (v *vm) awaitRunning() {
 // stop drains and stops the job, as before an update or a disk's move.
 func (v *vm) stop(why string) {
 	v.t.Helper()
+	v.drain(why)
+	v.stopServices()
+	if err := v.script("post-stop"); err != nil {
+		v.t.Fatal(err)
+	}
+}
+
+// drain has the job end its work. monit no longer looks after it then.
+func (v *vm) drain(why string) {
+	v.t.Helper()
 	v.do("monit", "-c", "/var/vcap/monit/monitrc", "unmonitor", "all")
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
@@ -205,10 +218,6 @@ func (v *vm) stop(why string) {
 	out, err := drain.Output()
 	if err != nil || strings.TrimSpace(string(out)) != "0" {
 		v.t.Fatalf("drain printed %q, %v: the agent wants one number", out, err)
-	}
-	v.stopServices()
-	if err := v.script("post-stop"); err != nil {
-		v.t.Fatal(err)
 	}
 }
 

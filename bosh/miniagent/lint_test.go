@@ -29,6 +29,26 @@ type jobSpec struct {
 func TestRelease(t *testing.T) {
 	programs(t, "ruby", "shellcheck")
 	release := releaseDir(t)
+	lintRelease(t, release)
+	tools, err := filepath.Glob(filepath.Join(release, "tools/*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tool := range tools {
+		shellcheck(t, tool)
+	}
+	var blobs map[string]any
+	readYAMLFile(t, filepath.Join(release, "config/blobs.yml"), &blobs)
+	for blob := range blobs {
+		if ok, _ := filepath.Match("docker/docker-*.tgz", blob); !ok { // the pattern is a good one
+			t.Errorf("no package wants the blob %s", blob)
+		}
+	}
+}
+
+// lintRelease holds jobs, templates, properties and packages of any release to each other.
+func lintRelease(t *testing.T, release string) {
+	t.Helper()
 	jobs, err := filepath.Glob(filepath.Join(release, "jobs/*"))
 	if err != nil || len(jobs) == 0 {
 		t.Fatalf("there are no jobs: %v", err)
@@ -54,20 +74,6 @@ func TestRelease(t *testing.T) {
 			t.Errorf("no job uses the package %s", filepath.Base(pkg))
 		}
 		shellcheck(t, filepath.Join(pkg, "packaging"))
-	}
-	tools, err := filepath.Glob(filepath.Join(release, "tools/*"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, tool := range tools {
-		shellcheck(t, tool)
-	}
-	var blobs map[string]any
-	readYAMLFile(t, filepath.Join(release, "config/blobs.yml"), &blobs)
-	for blob := range blobs {
-		if ok, _ := filepath.Match("docker/docker-*.tgz", blob); !ok { // the pattern is a good one
-			t.Errorf("no package wants the blob %s", blob)
-		}
 	}
 }
 

@@ -66,7 +66,9 @@ func startMonit(v *vm) *monit {
 		defer log.Close()
 		var once sync.Once
 		for lines := bufio.NewScanner(said); lines.Scan(); {
-			fmt.Fprintln(log, lines.Text())
+			if !strings.Contains(lines.Text(), "Cannot read proc file") { // about AppArmor, for each process in each cycle
+				fmt.Fprintln(log, lines.Text())
+			}
 			if strings.Contains(lines.Text(), "Starting Monit HTTP server") || strings.Contains(lines.Text(), "Monit HTTP server started") {
 				once.Do(func() { close(up) })
 			}

@@ -78,22 +78,41 @@ func newVM(t *testing.T, n *network) *vm {
 	number := n.next.Add(1)
 	v := &vm{t: t, name: fmt.Sprintf("%s-%d", n.name, number), dir: dir, address: fmt.Sprintf("203.0.113.%d", number), nat: n}
 	t.Cleanup(v.destroy)
-	for _, sub := range []string{"vcap/jobs", "vcap/packages", "vcap/monit", "vcap/bosh"} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
 	if err := os.MkdirAll("/var/vcap", 0o755); err != nil { // where the VM's own is mounted
 		t.Fatal(err)
 	}
-	for name, compiled := range compilePackages(t) {
-		must(t, "cp", "-a", "--reflink=auto", compiled, filepath.Join(dir, "vcap/packages", name))
-	}
+	v.makeRootDisk()
 	disk := filepath.Join(dir, "disk")
 	must(t, "truncate", "--size", "1G", disk)
 	must(t, "mkfs.ext4", "-q", "-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard", "-m", "0", disk)
 	v.boot()
 	return v
+}
+
+// makeRootDisk puts there what a new VM has before a job is deployed to it.
+func (v *vm) makeRootDisk() {
+	v.t.Helper()
+	for _, sub := range []string{"vcap/jobs", "vcap/packages", "vcap/monit", "vcap/bosh"} {
+		if err := os.MkdirAll(filepath.Join(v.dir, sub), 0o755); err != nil {
+			v.t.Fatal(err)
+		}
+	}
+	for name, compiled := range compilePackages(v.t) {
+		must(v.t, "cp", "-a", "--reflink=auto", compiled, filepath.Join(v.dir, "vcap/packages", name))
+	}
+}
+
+// newRootDisk replaces the VM, as a new stemcell does: all is lost but the persistent disk.
+func (v *vm) newRootDisk() {
+	v.t.Helper()
+	v.shutDown()
+	for _, lost := range []string{"vcap", "etc"} {
+		if err := os.RemoveAll(filepath.Join(v.dir, lost)); err != nil {
+			v.t.Fatal(err)
+		}
+	}
+	v.makeRootDisk()
+	v.boot()
 }
 
 // boot starts the VM's namespaces and its monit, with what was deployed before.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"errors"
@@ -108,7 +109,11 @@ func writeImageRelease(dir, name string) error {
 		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 			return fmt.Errorf("making the release: %w", err)
 		}
-		if err := os.WriteFile(target, f.Data, 0o644); err != nil {
+		mode := os.FileMode(0o644)
+		if bytes.HasPrefix(f.Data, []byte("#!")) {
+			mode = 0o755
+		}
+		if err := os.WriteFile(target, f.Data, mode); err != nil {
 			return fmt.Errorf("making the release: %w", err)
 		}
 	}

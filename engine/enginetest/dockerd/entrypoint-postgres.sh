@@ -11,7 +11,11 @@ if [ "$1" = postgres ] && [ ! -s "$PGDATA/PG_VERSION" ]; then
 		--encoding=UTF8 --locale=C.UTF-8 --no-sync
 	rm /tmp/password
 	echo 'host all all all scram-sha-256' >>"$PGDATA/pg_hba.conf"
-	echo "CREATE DATABASE \"${POSTGRES_DB:-$user}\"" | postgres --single -D "$PGDATA" postgres >/dev/null 2>&1 ||
-		[ "${POSTGRES_DB:-$user}" = postgres ]
+	echo "listen_addresses = '*'" >>"$PGDATA/postgresql.conf"
+	database=${POSTGRES_DB:-$user}
+	echo "CREATE DATABASE \"$database\"" | postgres --single -D "$PGDATA" postgres >/dev/null 2>&1 || [ "$database" = postgres ]
+	for script in /docker-entrypoint-initdb.d/*.sql; do
+		[ ! -e "$script" ] || postgres --single -j -D "$PGDATA" "$database" <"$script" >/dev/null
+	done
 fi
 exec "$@"

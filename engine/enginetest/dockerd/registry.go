@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 )
 
 // RegistryOptions say what a registry is like. Several may share a Storage.
@@ -23,6 +24,8 @@ type RegistryOptions struct {
 	Htpasswd string
 	// Certificate and Key, if set, are files: the registry speaks TLS. ClientCA is what its clients' are signed with.
 	Certificate, Key, ClientCA string
+	// Enter are words before the registry's command that take it elsewhere, such as nsenter into a network.
+	Enter []string
 	// Log is told what is fetched; nil means nobody.
 	Log io.Writer
 }
@@ -55,7 +58,8 @@ func StartRegistry(ctx context.Context, opts RegistryOptions) (*Registry, error)
 		return nil, fmt.Errorf("starting the registry: %w", err)
 	}
 	defer write.Close()
-	r := &Registry{process: exec.Command(filepath.Join(root, "usr/bin/docker-registry"), "serve", settings), output: read}
+	command := append(slices.Clone(opts.Enter), filepath.Join(root, "usr/bin/docker-registry"), "serve", settings)
+	r := &Registry{process: exec.Command(command[0], command[1:]...), output: read}
 	r.process.Stdout, r.process.Stderr = write, write
 	r.process.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
 	if err := r.process.Start(); err != nil {

@@ -125,11 +125,26 @@ func Postgres() Software {
 	}
 }
 
+// Etcd is the store that several machines form together, on the ports 2379 and 2380, with its client etcdctl.
+func Etcd() Software {
+	return Software{
+		Name:     "galley-test/etcd:3",
+		Packages: []string{"etcd-server", "etcd-client", "libc6"},
+		Without:  []string{"adduser", "passwd", "debconf", "perl-base", "dpkg"},
+		Programs: []string{"/usr/bin/etcd", "/usr/bin/etcdctl"},
+		User:     "root",
+		Config: container.Config{
+			Env: []string{"PATH=" + searchPath, "ETCDCTL_API=3"},
+			Cmd: []string{"etcd"},
+		},
+	}
+}
+
 // LoadSoftware makes the software's image, or takes it from the cache, and loads it into the Engine that api talks to.
 func LoadSoftware(ctx context.Context, api client.ImageAPIClient, software Software, log io.Writer) error {
-	archive, err := software.archive(ctx, log)
+	archive, err := software.Archive(ctx, log)
 	if err != nil {
-		return fmt.Errorf("making the image %s: %w", software.Name, err)
+		return err
 	}
 	file, err := os.Open(archive)
 	if err != nil {
@@ -139,7 +154,16 @@ func LoadSoftware(ctx context.Context, api client.ImageAPIClient, software Softw
 	return LoadArchive(ctx, api, file)
 }
 
-// archive makes the image's archive in the cache, under a name that changes with its definition.
+// Archive makes the image's archive in the cache, unless it is there, and returns its path: a name that changes with the
+// definition.
+func (s Software) Archive(ctx context.Context, log io.Writer) (string, error) {
+	path, err := s.archive(ctx, log)
+	if err != nil {
+		return "", fmt.Errorf("making the image %s: %w", s.Name, err)
+	}
+	return path, nil
+}
+
 func (s Software) archive(ctx context.Context, log io.Writer) (string, error) {
 	definition, err := json.Marshal(struct {
 		Software
