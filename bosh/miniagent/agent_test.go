@@ -167,9 +167,12 @@ func (v *vm) script(name string) error {
 // start has monit load the job and start it, and waits as the director does.
 func (v *vm) start() {
 	v.t.Helper()
+	before := v.monit.reloaded()
 	v.do("monit", "-c", "/var/vcap/monit/monitrc", "reload")
 	want := v.services()
-	v.monit.await(v.t, "monit has loaded the job", within, func(s map[string]service) bool { return len(s) == want })
+	v.monit.await(v.t, "monit has loaded the job", within, func(s map[string]service) bool {
+		return v.monit.reloaded() > before && len(s) == want // what it is told meanwhile is lost, so the agent waits, too
+	})
 	v.do("monit", "-c", "/var/vcap/monit/monitrc", "start", "all")
 	v.awaitRunning()
 }

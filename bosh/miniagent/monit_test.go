@@ -24,8 +24,9 @@ type monit struct {
 	vm    *vm
 	ended chan struct{}
 
-	mu    sync.Mutex
-	woken chan struct{} // closed and replaced with each line that monit logs
+	mu      sync.Mutex
+	woken   chan struct{} // closed and replaced with each line that monit logs
+	reloads int           // how often monit has said that it has read its files again
 }
 
 // monitrc has a cycle of a second instead of ten, and no delay.
@@ -72,7 +73,7 @@ func startMonit(v *vm) *monit {
 			if strings.Contains(lines.Text(), "Starting Monit HTTP server") || strings.Contains(lines.Text(), "Monit HTTP server started") {
 				once.Do(func() { close(up) })
 			}
-			m.wake()
+			m.take(lines.Text())
 		}
 		_ = cmd.Wait() // it ends with its VM
 	}()
@@ -86,11 +87,20 @@ func startMonit(v *vm) *monit {
 	return m
 }
 
-func (m *monit) wake() {
+func (m *monit) take(line string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if line == "'vm' Monit reloaded" {
+		m.reloads++
+	}
 	close(m.woken)
 	m.woken = make(chan struct{})
+}
+
+func (m *monit) reloaded() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.reloads
 }
 
 // next is closed when monit logs its next line.
