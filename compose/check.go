@@ -30,7 +30,7 @@ func (r *recipe) check(p *types.Project) []Diagnostic {
 			c.mounts(item(path+".pre_start", i), hook.ContainerSpec)
 		}
 	}
-	c.offline(r.offline)
+	c.offline(r.offlineLocked())
 	c.cycles()
 	c.ports()
 	c.containerNames(r.separator)

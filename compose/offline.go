@@ -1,7 +1,9 @@
 package compose
 
 import (
+	"cmp"
 	"fmt"
+	"os"
 
 	"github.com/compose-spec/compose-go/v2/types"
 )
@@ -26,6 +28,26 @@ type OfflineImage struct {
 // UnusableTarball is the finding about a tarball that can't be used, with the place that lists it: "" and 0 for none.
 func UnusableTarball(message, file string, line int) Diagnostic {
 	return Diagnostic{Severity: Error, Code: "unusable-tarball", Message: message, File: file, Line: line}
+}
+
+// offlineLocked is what is known offline of the images that references mean by the recipe's lock. A lock that can't be used
+// is a finding of [recipe.pin].
+func (r *recipe) offlineLocked() *Offline {
+	path := r.lockPath()
+	if r.offline == nil || path == "" {
+		return r.offline
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return r.offline
+	}
+	lock, found := parseLock(path, text)
+	if len(found) > 0 {
+		return r.offline
+	}
+	return &Offline{Machine: r.offline.Machine, Image: func(ref string) (OfflineImage, error) {
+		return r.offline.Image(cmp.Or(lock.lockedRef(ref), ref))
+	}}
 }
 
 // offline holds the recipe against the images that are there without a registry, if that is asked for: each must be there,

@@ -35,7 +35,9 @@ type createContainer struct {
 	subject
 	project *compose.Project
 	spec    *compose.Service
-	number  int
+	// image is the spec's as the Engine knows it.
+	image  string
+	number int
 	// imageID is what the image's reference points to, "" while it is still to be pulled.
 	imageID string
 	// parents are the containers behind the spec's service: references, by service.

@@ -199,6 +199,7 @@ func (d *differ) create(p *servicePlan, r *replica) []*node {
 		subject:    subject{r.ref, s.Name},
 		project:    d.want,
 		spec:       s,
+		image:      d.have.local(s.Config.Image),
 		number:     r.number,
 		parents:    map[string]ref{},
 		inherit:    d.inherited(s, r),

@@ -146,6 +146,7 @@ func (d *differ) planInit(p *servicePlan, r *replica, i int, urgent bool, open g
 		subject:    c,
 		project:    d.want,
 		spec:       initSpec(p.spec, init),
+		image:      d.have.local(init.Config.Image),
 		number:     r.number,
 		parents:    map[string]ref{},
 		connectAll: d.connectsAll(),

@@ -10,10 +10,31 @@ import (
 	"github.com/docker/docker/api/types/image"
 
 	"galley/compose"
+	"galley/imports"
 )
 
-// image finds the Engine's image that a reference points to: by tag, by digest, or by id; nil if there is none.
+// image finds the Engine's image that a reference points to: by tag, by digest, or by id; nil if there is none. A digest that
+// came with a tarball is a tag: see [imports.DigestTag].
 func (s *State) image(ref string) *image.Summary {
+	if img := s.named(ref); img != nil {
+		return img
+	}
+	if tag := imports.DigestTag(ref); tag != "" {
+		return s.named(tag)
+	}
+	return nil
+}
+
+// local is a reference as this Engine knows the image: that of a digest which came with a tarball is its tag.
+func (s *State) local(ref string) string {
+	if tag := imports.DigestTag(ref); tag != "" && s.named(ref) == nil && s.named(tag) != nil {
+		return tag
+	}
+	return ref
+}
+
+// named finds the Engine's image that has a name or an id itself; nil if there is none.
+func (s *State) named(ref string) *image.Summary {
 	tag, digest := canonical(ref)
 	for i := range s.Images {
 		img := &s.Images[i]

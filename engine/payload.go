@@ -34,6 +34,7 @@ type body struct {
 // payload completes the service's payload with what differs from replica to replica and from Engine to Engine.
 func (a createContainer) payload(ctx context.Context, r *run) (*body, error) {
 	config, host := a.spec.Config, a.spec.Host
+	config.Image = a.image
 	parents := a.parentIDs(r)
 	config.Labels = withLabels(config.Labels, a.labels(r, parents))
 	a.joinParents(&host, parents)

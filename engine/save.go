@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -41,7 +42,8 @@ type Saved struct {
 
 // PlanSave returns the plan that saves images as tarballs, which together hold each layer once: images that share layers
 // are in one. Every tarball can be loaded by itself, and is the same bytes whenever its images are the same. Plan.Saved
-// tells what was written. An image that is not there is an *ImageError, and so is one without a tag: it would be lost.
+// tells what was written. What a reference names by digest is saved under its [imports.DigestTag]. An image that is not
+// there is an *ImageError, and so is an ID: it would be lost.
 func (e *Engine) PlanSave(ctx context.Context, refs []string, opts SaveOptions) (*Plan, error) {
 	found := make([]saving, len(refs))
 	calls, asking := errgroup.WithContext(ctx)
@@ -65,30 +67,46 @@ func (e *Engine) PlanSave(ctx context.Context, refs []string, opts SaveOptions) 
 	return &Plan{Steps: g.steps(), parallel: newLoads(&Store{}, LoadOptions{}).parallel}, nil
 }
 
-// saving is an image to be saved.
+// saving is an image to be saved, under a tag. byDigest says that the Engine here may not know it by that.
 type saving struct {
-	tag  string
-	have image.InspectResponse
+	tag      string
+	byDigest bool
+	have     image.InspectResponse
+}
+
+// is tells whether an image of the Engine's archive is this one. The containerd image store tells no configuration's digest.
+func (s saving) is(img imports.Image) bool {
+	if !s.byDigest {
+		return slices.Contains(img.Tags, s.tag)
+	}
+	text, _ := json.Marshal(s.have) // an answer that was JSON
+	return slices.Equal(img.DiffIDs, s.have.RootFS.Layers) &&
+		(img.ID == s.have.ID || img.Digest == s.have.ID || img.Fingerprint != "" && img.Fingerprint == imports.Fingerprint(text))
 }
 
 // look finds an image to be saved, and the tag that it has in the tarball.
 func (e *Engine) look(ctx context.Context, ref string) (saving, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.opts.AnswerWithin)
 	defer cancel()
-	tag, _ := canonical(ref)
-	if tag == "" {
-		return saving{}, &ImageError{Ref: ref, Err: errors.New("tarballs bring tags, and no digest of a registry"), Hint: "name the image by its tag"}
-	}
+	tag, digest := canonical(ref)
 	have, err := e.api.ImageInspect(ctx, ref)
+	if digest != "" {
+		tag = imports.DigestTag(ref)
+		if errdefs.IsNotFound(err) { // it came with a tarball itself
+			have, err = e.api.ImageInspect(ctx, tag)
+		}
+	}
 	switch {
 	case errdefs.IsNotFound(err):
 		return saving{}, &ImageError{Ref: ref, Err: errors.New("it is not on this machine"), Hint: "`galley pull` gets it"}
 	case err != nil:
 		return saving{}, e.reading(ctx, "image", err)
+	case digest != "":
+		return saving{tag, true, have}, nil
 	case !slices.Contains(have.RepoTags, tag):
 		return saving{}, &ImageError{Ref: ref, Err: errors.New("tarballs bring tags, and this is an ID"), Hint: "name the image by its tag"}
 	}
-	return saving{tag, have}, nil
+	return saving{tag, false, have}, nil
 }
 
 // emptyLayer is what tools without a word for it write for a step that changes no file: sharing it is no reason to keep
@@ -130,7 +148,11 @@ func fileName(images []saving, taken map[string]bool) string {
 	if named, err := reference.ParseNormalizedNamed(tag); err == nil {
 		if tagged, ok := named.(reference.Tagged); ok {
 			path := reference.Path(named)
-			tag = path[strings.LastIndex(path, "/")+1:] + "_" + tagged.Tag()
+			short := tagged.Tag()
+			if images[0].byDigest {
+				short = short[:len("sha256-")+12]
+			}
+			tag = path[strings.LastIndex(path, "/")+1:] + "_" + short
 		}
 	}
 	name := tag
@@ -173,16 +195,21 @@ func (a saveArchive) do(ctx context.Context, r *run) error {
 }
 
 func (a saveArchive) save(ctx context.Context, r *run) error {
-	var tags []string
+	var tags, names []string
 	var size int64
 	for _, image := range a.images {
 		tags = append(tags, image.tag)
 		size += image.have.Size
+		name := image.tag
+		if image.byDigest {
+			name = image.have.ID
+		}
+		names = append(names, name)
 	}
 	draft := filepath.Join(a.opts.Dir, "."+a.file+".draft")
 	defer os.Remove(draft)
 	m := &meter{total: size, tell: r.amount}
-	if err := a.fetch(ctx, r, draft, tags, m); err != nil {
+	if err := a.fetch(ctx, r, draft, names, m); err != nil {
 		return err
 	}
 	scanner := imports.Scanner{}
@@ -190,19 +217,39 @@ func (a saveArchive) save(ctx context.Context, r *run) error {
 	if err != nil {
 		return fmt.Errorf("reading what the engine saved: %w", err)
 	}
-	var wanted []imports.Wanted
-	for _, img := range archives[0].Images {
-		img.Tags = slices.DeleteFunc(img.Tags, func(tag string) bool { return !slices.Contains(tags, tag) })
-		slices.Sort(img.Tags)
-		wanted = append(wanted, imports.Wanted{Image: img, Tags: img.Tags})
+	wanted, err := a.find(archives[0].Images)
+	if err != nil {
+		return err
 	}
-	slices.SortFunc(wanted, func(x, y imports.Wanted) int { return slices.Compare(x.Tags, y.Tags) })
 	*a.saved = Saved{File: a.file, Tags: tags}
 	return a.pack(ctx, scanner, archives[0], wanted, m)
 }
 
+// find gives the images of the Engine's archive the tags that they are saved under, each image once.
+func (a saveArchive) find(images []imports.Image) ([]imports.Wanted, error) {
+	var wanted []imports.Wanted
+	at := map[string]int{} // in wanted, by the image's ID
+	for _, one := range a.images {
+		found := slices.IndexFunc(images, one.is)
+		if found < 0 {
+			return nil, fmt.Errorf("the engine did not save %q", one.tag)
+		}
+		img := images[found]
+		i, known := at[img.ID]
+		if !known {
+			i = len(wanted)
+			at[img.ID] = i
+			img.Tags = nil
+			wanted = append(wanted, imports.Wanted{Image: img})
+		}
+		wanted[i].Tags = append(wanted[i].Tags, one.tag)
+		wanted[i].Image.Tags = wanted[i].Tags
+	}
+	return wanted, nil
+}
+
 // fetch writes the Engine's own archive of images to a file. An Engine that says nothing for too long is given up.
-func (a saveArchive) fetch(ctx context.Context, r *run, path string, tags []string, m *meter) error {
+func (a saveArchive) fetch(ctx context.Context, r *run, path string, names []string, m *meter) error {
 	ctx, patience := newPatience(ctx, r.opts.FinishWithin+time.Duration(m.total/(4<<20))*time.Second)
 	defer patience.end()
 	file, err := os.Create(path)
@@ -210,7 +257,7 @@ func (a saveArchive) fetch(ctx context.Context, r *run, path string, tags []stri
 		return fmt.Errorf("saving images: %w", err)
 	}
 	defer file.Close()
-	stream, err := r.api.ImageSave(ctx, tags)
+	stream, err := r.api.ImageSave(ctx, names)
 	if err != nil {
 		return r.explain(ctx, err)
 	}

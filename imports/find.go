@@ -23,13 +23,22 @@ func (e *AbsentError) Error() string {
 	return text
 }
 
+// DigestTag is the tag by which a machine without registry knows the image that a reference names by a registry's digest:
+// "nginx:sha256-…" for "nginx@sha256:…". No Engine takes such a digest from a tarball, but each takes tags. "" is for
+// references without one.
+func DigestTag(ref string) string {
+	named, err := reference.ParseNormalizedNamed(ref)
+	digested, ok := named.(reference.Digested)
+	if err != nil || !ok || !isDigest(digested.Digest().String()) {
+		return ""
+	}
+	return reference.FamiliarName(named) + ":" + strings.Replace(digested.Digest().String(), ":", "-", 1)
+}
+
 // Find returns the image that a reference, or an ID, stands for once all archives were loaded, in their order: of several
-// with the tag the last one. None is an [*AbsentError]. By a registry's digest nothing is found: loading does not bring it.
+// with the tag the last one. None is an [*AbsentError]. What a registry's digest names is found by its [DigestTag].
 func Find(archives []Archive, ref string) (Image, error) {
 	named, err := reference.ParseNormalizedNamed(ref)
-	if _, digested := named.(reference.Digested); digested {
-		return Image{}, fmt.Errorf("image %q is named by a registry's digest, which no tarball brings", ref)
-	}
 	tag, _ := familiar(ref)
 	absent := &AbsentError{Ref: ref}
 	for _, a := range slices.Backward(archives) {

@@ -126,7 +126,7 @@ func TestFindTellsWhatThereIs(t *testing.T) {
 		"web": "", "web:1": "", "docker.io/library/web:latest": "", "registry.example:5000/team/db:15": "", a.Images[1].ID: "",
 		"web:2":                    `image "web:2" is in no tarball; they have web:1, web:latest`,
 		"nothing":                  `image "nothing" is in no tarball`,
-		"web@sha256:" + sum("web"): `image "web@sha256:` + sum("web") + `" is named by a registry's digest, which no tarball brings`,
+		"web@sha256:" + sum("web"): `image "web@sha256:` + sum("web") + `" is in no tarball; they have web:1, web:latest`,
 	} {
 		_, err := Find([]Archive{a}, ref)
 		if got := ""; err != nil {

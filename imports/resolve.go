@@ -141,6 +141,9 @@ func familiar(name string) (string, bool) {
 	if err != nil {
 		return "", false
 	}
+	if tag := DigestTag(name); tag != "" {
+		return tag, true
+	}
 	return reference.FamiliarString(reference.TagNameOnly(named)), true
 }
 

@@ -71,11 +71,7 @@ func (e *Engine) AddImage(i Image) string {
 
 // keep stores the image under its reference.
 func (e *Engine) keep(i Image) *img {
-	if i.Layers == nil {
-		layer := i.layer()
-		i.Layers = []string{digestOf(layer)}
-		e.layers[i.Layers[0]] = layer
-	}
+	i = e.layered(i)
 	id := i.id()
 	m := e.images[id]
 	if m == nil {
@@ -101,6 +97,16 @@ func (e *Engine) keep(i Image) *img {
 		}
 	}
 	return m
+}
+
+// layered makes an image without layers one of its files.
+func (e *Engine) layered(i Image) Image {
+	if i.Layers == nil {
+		layer := i.layer()
+		i.Layers = []string{digestOf(layer)}
+		e.layers[i.Layers[0]] = layer
+	}
+	return i
 }
 
 func (m *img) addDigest(digest string) {

@@ -36,6 +36,7 @@ func (e *Engine) AddRemote(i Image, fault *PullFault) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if i.ID == "" {
+		i = e.layered(i)
 		i.ID = i.id()
 	}
 	if i.Digest == "" {
