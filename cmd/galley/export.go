@@ -35,6 +35,10 @@ Engine that has them into a new directory: tarballs with their tags, and images.
 which lists them with their checksums. "galley import DIR/images.lst" loads them on a
 machine without a registry, and so does "docker load" each of them.
 
+What a lock or the recipe names by a registry's digest, NAME@sha256:…, gets the tag
+NAME:sha256-…, since tarballs bring no digest: where the registry can't be asked, up,
+plan and check take that tag for the digest.
+
 No layer is written twice: images that share layers are in one tarball. The same
 images always give the same bytes. DIR is there when all of it is, or not at all;
 --force replaces one that was exported before.`,
