@@ -60,7 +60,7 @@ func faultOf(d Diagnostic, text string) string {
 	if strings.Contains(d.Message+d.Hint+d.Path, secretInEnviron) {
 		return "it tells what stands in the environment"
 	}
-	if strings.ContainsAny(d.Path, "\n") || strings.HasPrefix(d.Path, ".") {
+	if strings.HasPrefix(d.Path, ".") && !strings.Contains(text, d.Path) { // a key may begin so
 		return "the path is none"
 	}
 	lines := strings.Split(text, "\n")
