@@ -139,8 +139,11 @@ func (c *cli) importOnly(ctx context.Context, flags *importFlags) error {
 	return i.load(ctx, e, archives, faults)
 }
 
-// importFirst imports before up does anything else; see [importer.before].
+// importFirst imports before up does anything else, if that was asked for; see [importer.before].
 func (c *cli) importFirst(ctx context.Context, s *survey, flags *importFlags) (faults, err error) {
+	if len(flags.globs) == 0 {
+		return nil, nil
+	}
 	faults, err = c.importer(flags).before(ctx, s.engine, s.project)
 	if c.global.dryRun {
 		return errors.Join(faults, err), nil // the recipe's plan is shown in any case

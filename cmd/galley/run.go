@@ -109,11 +109,9 @@ func (c *cli) foreseeHold(ctx context.Context, r *runFlags) error {
 		return err
 	}
 	defer s.engine.Close()
-	var faults error
-	if len(r.imports.globs) > 0 {
-		if faults, err = c.importFirst(ctx, s, &r.imports); err != nil {
-			return err
-		}
+	faults, err := c.importFirst(ctx, s, &r.imports)
+	if err != nil {
+		return err
 	}
 	_, err = c.showPlan(ctx, s, r.diff(), "text")
 	return errors.Join(faults, err)

@@ -111,11 +111,9 @@ func (c *cli) up(ctx context.Context, u *upFlags, opts engine.DiffOptions) error
 		return err
 	}
 	opts = c.beside(s.project.Name, opts)
-	var faults error
-	if len(u.globs) > 0 {
-		if faults, err = c.importFirst(ctx, s, &u.importFlags); err != nil {
-			return err
-		}
+	faults, err := c.importFirst(ctx, s, &u.importFlags)
+	if err != nil {
+		return err
 	}
 	if c.global.dryRun {
 		_, err := c.showPlan(ctx, s, opts, "text")
