@@ -76,7 +76,10 @@ func (e *Engine) findDeclared(ctx context.Context, want *compose.Project, have *
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.opts.AnswerWithin)
 	defer cancel()
-	have.Declared = map[string][]string{}
+	// Another reader may have the map; what an ID's image declares never changes.
+	if have.Declared = maps.Clone(have.Declared); have.Declared == nil {
+		have.Declared = map[string][]string{}
+	}
 	d := newDiffer(want, have, opts)
 	for _, s := range d.want.Services {
 		img := have.image(s.Config.Image)
