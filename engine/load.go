@@ -147,8 +147,7 @@ func (s *Store) recognise(have []image.InspectResponse, wanted []imports.Wanted,
 		if !s.Containerd || img.ID == "" {
 			continue
 		}
-		text, _ := json.Marshal(img) // an answer that was JSON
-		print := imports.Fingerprint(text)
+		print := fingerprint(img)
 		for _, w := range wanted {
 			if print != "" && print == w.Image.Fingerprint && slices.Equal(img.RootFS.Layers, w.Image.DiffIDs) {
 				s.Known[w.Image.ID] = img.ID
@@ -156,6 +155,12 @@ func (s *Store) recognise(have []image.InspectResponse, wanted []imports.Wanted,
 			}
 		}
 	}
+}
+
+// fingerprint is that of an image's configuration, by the Engine's description of it.
+func fingerprint(img image.InspectResponse) string {
+	text, _ := json.Marshal(img) // an answer that was JSON
+	return imports.Fingerprint(text)
 }
 
 // chains names each layer of an image together with those below it, by which graph drivers keep it.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -79,9 +78,8 @@ func (s saving) is(img imports.Image) bool {
 	if !s.byDigest {
 		return slices.Contains(img.Tags, s.tag)
 	}
-	text, _ := json.Marshal(s.have) // an answer that was JSON
 	return slices.Equal(img.DiffIDs, s.have.RootFS.Layers) &&
-		(img.ID == s.have.ID || img.Digest == s.have.ID || img.Fingerprint != "" && img.Fingerprint == imports.Fingerprint(text))
+		(img.ID == s.have.ID || img.Digest == s.have.ID || img.Fingerprint != "" && img.Fingerprint == fingerprint(s.have))
 }
 
 // look finds an image to be saved, and the tag that it has in the tarball.
