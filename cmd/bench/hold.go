@@ -29,6 +29,8 @@ const (
 	// Idle is who had time to become so; then it is watched.
 	idleAfter = 10 * time.Second
 	idleFor   = time.Minute
+	// statusFile is where the supervisor says how it is.
+	statusFile = "status.json"
 )
 
 // holding measures what it takes to supervise a project of 30 services, and how fast what was killed is back.
@@ -43,7 +45,7 @@ func (h *holding) run(ctx context.Context, to io.Writer) error {
 		return fmt.Errorf("writing a recipe: %w", err)
 	}
 	defer h.command(context.WithoutCancel(ctx), "down", "-t", "0").Run() // the Engine goes anyway
-	run := h.command(ctx, "run", "--own-restarts", "--log-dir", "logs", "--log-file", "log")
+	run := h.command(ctx, "run", "--own-restarts", "--log-dir", "logs", "--log-file", "log", "--status", statusFile)
 	if err := run.Start(); err != nil {
 		return fmt.Errorf("starting galley run: %w", err)
 	}
@@ -114,19 +116,12 @@ func (h *holding) idle(ctx context.Context, pid int) (memory int64, busy float64
 	return kib * 1024, (after - before).Seconds() / time.Since(began).Seconds(), err
 }
 
-// untilUp waits for the supervisor to begin, and then for the services.
+// untilUp waits for the supervisor to begin, which the status tells, and then for the services.
 func (h *holding) untilUp(ctx context.Context) error {
-	deadline := time.Now().Add(3 * time.Minute)
-	for {
-		said, err := h.command(ctx, "wait", "--timeout", "3m").CombinedOutput()
-		switch {
-		case err == nil:
-			return nil
-		case time.Now().After(deadline):
-			return fmt.Errorf("waiting for the services: %w: %s", err, said)
-		}
-		time.Sleep(100 * time.Millisecond)
+	if said, err := h.command(ctx, "wait", "--status", statusFile, "--timeout", "3m").CombinedOutput(); err != nil {
+		return fmt.Errorf("waiting for the services: %w: %s", err, said)
 	}
+	return nil
 }
 
 // processorTime is how long a process's threads have been on a processor.
