@@ -236,3 +236,37 @@ func TestWaitIsForTheSupervisorThatHasNotSpokenYet(t *testing.T) {
 		t.Errorf("wait: exit code %d:\n%s", got, out)
 	}
 }
+
+// A supervisor that is started after the wait, as a script does that starts it in the background.
+func TestWaitIsForTheSupervisorThatIsStartedLater(t *testing.T) {
+	t.Parallel()
+	p := begin(t, newEngine(t), supervised, "run")
+	out, got := beside(t, p, "wait", "--timeout", "1s")
+	if got != exitUnhealthy || !strings.Contains(out, `service "db" has too few containers, and nobody supervises the project`) {
+		t.Errorf("wait without anything: exit code %d:\n%s", got, out)
+	}
+	wait := exec.CommandContext(t.Context(), p.Path, "wait", "--timeout", "50s")
+	wait.Args[0], wait.Dir, wait.Env = "galley", p.Dir, p.Env
+	said, err := wait.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := wait.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(said)
+	if line, err := lines.ReadString('\n'); err != nil || !strings.Contains(line, "nobody supervises it yet: waiting for `galley run`") {
+		t.Errorf("wait says %q, error %v", line, err)
+	}
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.Process.Signal(syscall.SIGTERM)
+		p.Wait()
+	})
+	rest, _ := io.ReadAll(lines)
+	if got := code(wait.Wait()); got != 0 {
+		t.Errorf("wait: exit code %d:\n%s", got, rest)
+	}
+}

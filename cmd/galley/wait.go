@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -15,10 +17,24 @@ import (
 	"galley/engine"
 )
 
+// waitFlags are the flags of wait.
+type waitFlags struct {
+	file            string
+	timeout, steady time.Duration
+	began           time.Time
+}
+
+// bound is a context that ends when the time to wait is over.
+func (f *waitFlags) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if f.timeout == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, f.began.Add(f.timeout))
+}
+
 // waitCommand waits until the project is up.
 func (c *cli) waitCommand() *cobra.Command {
-	var timeout, steady time.Duration
-	var file string
+	f := waitFlags{began: time.Now()}
 	cmd := &cobra.Command{
 		Use:   "wait [flags]",
 		Short: "Wait until every service is up",
@@ -26,34 +42,61 @@ func (c *cli) waitCommand() *cobra.Command {
 completed with 0. It waits on what the supervisor says; where there is none, on the
 Engine, with the recipe.
 
+A supervisor that is only about to begin is waited for where the project is not up
+without one: for --timeout while no container of the project runs, else, and without
+--timeout, for ten seconds. With --status it is waited for in any case.
+
 When the time is over, or a service will not come up by itself any more, it says what
 is not up and why, with the last lines that it logged, and ends with exit code 6; with 3
 if the recipe is invalid, though what ran before may be up; with 7 if the Engine can't
 be reached.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if timeout < 0 {
-				return &usageError{err: fmt.Errorf("--timeout %s: must not be negative", timeout)}
+			if f.timeout < 0 {
+				return &usageError{err: fmt.Errorf("--timeout %s: must not be negative", f.timeout)}
 			}
-			return c.wait(cmd.Context(), file, timeout, steady)
+			return c.wait(cmd.Context(), &f)
 		},
 	}
-	cmd.Flags().DurationVar(&timeout, "timeout", 0, "`DURATION` to wait at most (default: for ever)")
-	cmd.Flags().DurationVar(&steady, "steady", 0, "with a supervisor: let a container without a healthcheck count once it has run for `DURATION`")
-	cmd.Flags().StringVar(&file, "status", "", "read the supervisor's status from `FILE` (default: that of the recipe's project)")
+	cmd.Flags().DurationVar(&f.timeout, "timeout", 0, "`DURATION` to wait at most (default: for ever)")
+	cmd.Flags().DurationVar(&f.steady, "steady", 0, "with a supervisor: let a container without a healthcheck count once it has run for `DURATION`")
+	cmd.Flags().StringVar(&f.file, "status", "", "read the supervisor's status from `FILE` (default: that of the recipe's project)")
 	return cmd
 }
 
-func (c *cli) wait(ctx context.Context, file string, timeout, steady time.Duration) error {
-	path, err := c.statusFile(file)
+func (c *cli) wait(ctx context.Context, flags *waitFlags) error {
+	path, err := c.statusFile(flags.file)
 	if err != nil {
 		return err
 	}
 	s, err := bosh.ReadStatus(path)
-	if file == "" && (err != nil || !s.Alive()) && !c.beingSupervised(ctx) {
-		return c.waitForEngine(ctx, timeout)
+	if flags.file == "" && (err != nil || !s.Alive()) && !c.beingSupervised(ctx) {
+		runs, err := c.waitForEngine(ctx, flags.timeout)
+		if err == nil || ctx.Err() != nil || is[*recipeError](err) || !c.supervisorBegins(ctx, path, runs, flags) {
+			return err
+		}
 	}
-	return c.waitForStatus(ctx, path, timeout, steady)
+	return c.waitForStatus(ctx, path, flags)
+}
+
+// briefly is how long a supervisor is waited for that nothing speaks for.
+const briefly = 10 * time.Second
+
+// supervisorBegins waits for the project's supervisor to say something, for a while that depends on whether anything of the
+// project runs without one.
+func (c *cli) supervisorBegins(ctx context.Context, path string, runs bool, flags *waitFlags) bool {
+	ctx, cancel := flags.bound(ctx)
+	defer cancel()
+	if runs || flags.timeout == 0 {
+		ctx, cancel = context.WithTimeout(ctx, briefly)
+		defer cancel()
+	}
+	// The directory is the one that the supervisor will make: it can be watched only once it is there.
+	if ctx.Err() != nil || os.MkdirAll(filepath.Dir(path), 0o755) != nil {
+		return false
+	}
+	c.ui.note("the project is not up, and nobody supervises it yet: waiting for `galley run`")
+	return followStatus(ctx, path, func(s *bosh.Status) bool { return s != nil }) == nil
 }
 
 // beingSupervised tells whether there is a supervisor, though it may not have said yet how the project is.
@@ -78,17 +121,13 @@ type notUpError struct {
 func (e *notUpError) Error() string { return strings.Join(texts(e.failures), "; ") }
 
 // waitForStatus follows the supervisor's status.
-func (c *cli) waitForStatus(ctx context.Context, path string, timeout, steady time.Duration) error {
-	bounded := ctx
-	if timeout > 0 {
-		var cancel context.CancelFunc
-		bounded, cancel = context.WithTimeout(ctx, timeout)
-		defer cancel()
-	}
+func (c *cli) waitForStatus(ctx context.Context, path string, flags *waitFlags) error {
+	bounded, cancel := flags.bound(ctx)
+	defer cancel()
 	var last *bosh.Status
 	var err error
 	for again := true; again; {
-		last, again, err = followUntilSettled(bounded, path, steady)
+		last, again, err = followUntilSettled(bounded, path, flags.steady)
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -96,13 +135,13 @@ func (c *cli) waitForStatus(ctx context.Context, path string, timeout, steady ti
 	case err != nil && bounded.Err() == nil:
 		return err
 	case last == nil && err != nil:
-		return fmt.Errorf("no supervisor wrote the status %q within %s", path, timeout)
+		return fmt.Errorf("no supervisor wrote the status %q within %s", path, flags.timeout)
 	case last == nil || !last.Alive():
 		return unsupervised(path)
 	case last.Up && err == nil && len(last.Recipe.Invalid) == 0 && last.Recipe.RolledBack == nil:
 		return nil
 	}
-	return c.explainStatus(ctx, last, timeout, err != nil)
+	return c.explainStatus(ctx, last, flags.timeout, err != nil)
 }
 
 // followUntilSettled follows the supervisor's status until all is up and steady, or will not come up by itself. again: nothing
@@ -194,20 +233,22 @@ func serviceLines(ctx context.Context, e *engine.Engine, s *bosh.Status, which f
 	return lines
 }
 
-// waitForEngine waits without a supervisor: with the recipe's gates, and no step that changes anything.
-func (c *cli) waitForEngine(ctx context.Context, timeout time.Duration) error {
+// waitForEngine waits without a supervisor: with the recipe's gates, and no step that changes anything. It tells whether a
+// container of the project runs.
+func (c *cli) waitForEngine(ctx context.Context, timeout time.Duration) (runs bool, err error) {
 	s, err := c.survey(ctx, unguarded)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer s.engine.Close()
+	runs = slices.ContainsFunc(s.state.Containers, (*engine.Container).Running)
 	missing := s.state.Missing(s.project)
-	if len(missing) > 0 {
-		var all []error
-		for _, service := range missing {
-			all = append(all, &engine.UnhealthyError{Service: service, State: "has too few containers, and nobody supervises the project"})
-		}
-		return errors.Join(all...)
+	if len(missing) == 0 {
+		return runs, s.engine.Await(ctx, s.project, s.state, timeout)
 	}
-	return s.engine.Await(ctx, s.project, s.state, timeout)
+	var all []error
+	for _, service := range missing {
+		all = append(all, &engine.UnhealthyError{Service: service, State: "has too few containers, and nobody supervises the project"})
+	}
+	return runs, errors.Join(all...)
 }
