@@ -12,7 +12,7 @@ import (
 // check finds what the files alone tell to be wrong, beyond what the schema says. Every check is certain: what depends
 // on an image or on the machine is no error here.
 func (r *recipe) check(p *types.Project) []Diagnostic {
-	c := &checker{project: p, pruned: r.pruned}
+	c := &checker{project: p, pruned: r.lost(p)}
 	if len(p.Services) == 0 && len(p.DisabledServices) == 0 && len(r.pruned) == 0 {
 		c.add(Warning, "no-services", "services", "the recipe has no services", "")
 	}
@@ -175,7 +175,7 @@ func (c *checker) healthcheck(s types.ServiceConfig) {
 	}
 	kinds := []string{"CMD", "CMD-SHELL", "NONE"}
 	if first := s.HealthCheck.Test[0]; !slices.Contains(kinds, first) {
-		c.add(Error, "invalid-healthcheck", "services."+s.Name+".healthcheck.test",
+		c.add(Error, "invalid-healthcheck", "services."+s.Name+".healthcheck.test[0]",
 			fmt.Sprintf("the healthcheck of %q must start with \"CMD\", \"CMD-SHELL\" or \"NONE\"", s.Name),
 			"write a list as [\"CMD\", …]; a plain text runs in a shell")
 	}

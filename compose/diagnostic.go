@@ -31,6 +31,8 @@ type Diagnostic struct {
 	Column int `json:"column,omitempty"`
 	// Path is the dotted path in the recipe, as "services.web.ports[0]".
 	Path string `json:"path,omitempty"`
+	// aboutKey says that the key at Path is meant, not its value.
+	aboutKey bool
 }
 
 // Position returns "file:line:column" as far as it is known.

@@ -87,7 +87,9 @@ type recipe struct {
 	// held are variables of the manifest that stood where their value would have to be known.
 	held []string
 	// pruned are the paths of the entries that had to be taken out to check the rest.
-	pruned      []string
+	pruned []string
+	// lax tells that the loader must take what the schema refuses: see prune.
+	lax         bool
 	diagnostics []Diagnostic
 	told        map[Diagnostic]bool // the identities of the diagnostics that add took in
 }
@@ -169,7 +171,11 @@ func (r *recipe) project(ctx context.Context) (*Project, []Diagnostic, error) {
 
 // finish checks a loaded recipe and lowers it.
 func (r *recipe) finish(l *loaded) *Project {
-	found := append(unsupported(l.model, l.project.DisabledServices), r.check(l.project)...)
+	found := unsupported(l.model, l.project.DisabledServices)
+	if r.lax { // the keys that the schema doesn't have are told
+		found = slices.DeleteFunc(found, func(d Diagnostic) bool { return d.Code == codeNotYet })
+	}
+	found = append(found, r.check(l.project)...)
 	found = append(found, checkExtensions(l.model)...)
 	if r.lints {
 		found = append(found, r.lint(l.project)...)
@@ -310,6 +316,7 @@ var errPanic = errors.New("the loader gave up")
 func (r *recipe) options(o *loader.Options) {
 	o.SetProjectName(r.name, true)
 	o.Profiles = r.profiles
+	o.SkipValidation = r.lax
 	o.Interpolate.Substitute = r.variables.substitute
 	if r.selfContained() {
 		o.Interpolate.TypeCastMapping = relevantCasts(o.Interpolate.TypeCastMapping, r.files)
@@ -403,7 +410,7 @@ func (r *recipe) report(diagnostics []Diagnostic) {
 		if d.File == "" {
 			s := r.index.find(d.Path)
 			f.place(s)
-			if d.Code == "unknown-key" && s.key != nil {
+			if (d.aboutKey || d.Code == "unknown-key") && s.key != nil {
 				f.Line, f.Column = s.doc.at(s.key) // not its value: that may be right elsewhere
 			}
 		}

@@ -56,6 +56,9 @@ func (l *lowering) find(severity Severity, path, code, hint, message string) {
 	l.diagnostics = append(l.diagnostics, Diagnostic{Severity: severity, Code: code, Path: path, Hint: hint, Message: message})
 }
 
+// atKey points the last finding at its path's key, instead of at the value.
+func (l *lowering) atKey() { l.diagnostics[len(l.diagnostics)-1].aboutKey = true }
+
 // serviceLowering is one service on its way.
 type serviceLowering struct {
 	*lowering

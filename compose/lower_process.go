@@ -164,6 +164,7 @@ func (s *serviceLowering) labels() map[string]string {
 	for _, key := range sortedKeys(s.src.Labels) {
 		if strings.HasPrefix(key, reservedLabels) {
 			s.warn("labels."+key, codeIgnored, "choose another label", "label %q is reserved: what galley sets wins", key)
+			s.atKey()
 		}
 	}
 	return s.src.Labels

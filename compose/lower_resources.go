@@ -181,6 +181,7 @@ func (s *serviceLowering) ulimit(name string, u *types.UlimitsConfig) *container
 	if !contains(ulimitNames, name) {
 		near := nearest(name, ulimitNames, "the Engine knows "+strings.Join(strings.Fields(ulimitNames), ", "))
 		s.refuse("ulimits."+name, codeInvalid, near, "%q is no ulimit", name)
+		s.atKey()
 	}
 	if limit.Hard != -1 && (limit.Soft > limit.Hard || limit.Soft == -1) {
 		s.refuse("ulimits."+name, codeInvalid, "", "the soft limit of %q is above its hard limit", name)
@@ -202,16 +203,20 @@ func (s *serviceLowering) checkSysctl(name string) {
 	switch {
 	case isIPC && s.src.Ipc == "host":
 		s.refuse(attribute, codeConflict, "set it on the host", "sysctl %q is the host's with ipc: host", name)
+		s.atKey()
 	case isNet && s.src.NetworkMode == "host":
 		s.refuse(attribute, codeConflict, "set it on the host", "sysctl %q is the host's with network_mode: host", name)
+		s.atKey()
 	case isIPC || isNet || dotted == "kernel.domainname":
 	case dotted == "kernel.hostname":
 		s.refuse(attribute, codeInvalid, "use hostname", "sysctl %q can't be set", name)
+		s.atKey()
 	default:
 		const net = " net.core.somaxconn net.ipv4.ip_forward net.ipv4.ip_local_port_range net.ipv4.ip_unprivileged_port_start " +
 			"net.ipv4.tcp_syncookies net.ipv6.conf.all.disable_ipv6 net.ipv6.conf.all.forwarding"
 		near := nearest(name, ipc+net, "set it on the host; a container may set net.*, fs.mqueue.* and "+strings.Join(strings.Fields(ipc), ", "))
 		s.refuse(attribute, codeInvalid, near, "sysctl %q is not a container's own", name)
+		s.atKey()
 	}
 }
 

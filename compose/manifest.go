@@ -125,7 +125,7 @@ func items(n *yaml.Node) []*yaml.Node {
 func (f *file) part(n *yaml.Node) *file {
 	p := &file{name: f.name, text: f.text, start: n}
 	if n.Kind != yaml.ScalarNode {
-		p.docs = []*document{{file: f.name, root: n}}
+		p.docs = []*document{{file: f.name, text: f.text, root: n}}
 		p.mapping = true
 		return p
 	}

@@ -3,7 +3,6 @@ package compose
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"strconv"
@@ -15,6 +14,7 @@ import (
 // document is one YAML document of a recipe: the text behind its positions.
 type document struct {
 	file string
+	text []byte
 	root *yaml.Node
 	// lookup resolves the variables of this document: an included file sees its own env files too.
 	lookup func(string) (string, bool)
@@ -26,10 +26,32 @@ type document struct {
 
 // at returns a node's position in its file.
 func (d *document) at(n *yaml.Node) (line, column int) {
-	if d.shift != nil {
-		return d.shift(n.Line, n.Column)
+	line, column = n.Line, n.Column
+	if n.Kind == yaml.ScalarNode && (n.Anchor != "" || n.Style&yaml.TaggedStyle != 0) {
+		column += properties(d.text, line, column)
 	}
-	return n.Line, n.Column
+	if d.shift != nil {
+		return d.shift(line, column)
+	}
+	return line, column
+}
+
+// properties is how many columns the anchor and the tag in front of a value take.
+func properties(text []byte, number, column int) int {
+	runes := []rune(line(text, number))
+	at := column - 1
+	for at < len(runes) && (runes[at] == '&' || runes[at] == '!') {
+		for at < len(runes) && runes[at] != ' ' {
+			at++
+		}
+		for at < len(runes) && runes[at] == ' ' {
+			at++
+		}
+	}
+	if at >= len(runes) {
+		return 0 // the value stands in another line
+	}
+	return max(0, at-column+1)
 }
 
 // parse reads a file's documents. What it can't read is a finding, with the documents before it.
@@ -49,7 +71,7 @@ func parse(name string, text []byte) ([]*document, *Diagnostic) {
 		if root.Kind == yaml.DocumentNode {
 			root = root.Content[0]
 		}
-		docs = append(docs, &document{file: name, root: root})
+		docs = append(docs, &document{file: name, text: text, root: root})
 	}
 }
 
@@ -66,6 +88,8 @@ type spot struct {
 	// would shift the others.
 	entry  entry
 	listed bool
+	// replaces tells that the document puts the spot, or what is around it, in place of what files before it say.
+	replaces bool
 }
 
 // entry is one key of a mapping, with its dotted path.
@@ -109,7 +133,11 @@ func (s spot) position(d *Diagnostic) {
 // walk follows a dotted path ("services.web.ports[0]") through a document. A key may itself hold dots, so the longest
 // key that fits is taken.
 func (d *document) walk(path string) spot {
-	s := spot{doc: d, value: d.root, rest: path}
+	return spot{doc: d, value: d.root, rest: path}.follow()
+}
+
+// follow goes as far along the rest of the path as it can.
+func (s spot) follow() spot {
 	for s.rest != "" {
 		var ok bool
 		if s, ok = s.step(); !ok {
@@ -144,6 +172,7 @@ func (s spot) intoMapping(mapping *yaml.Node) (spot, bool) {
 	next.key, next.value = holder.Content[at], resolve(holder.Content[at+1])
 	next.path = join(s.path, key)
 	next.rest = rest[len(key):]
+	next.replaces = s.replaces || next.value != nil && slices.Contains([]string{"!override", "!reset"}, next.value.Tag)
 	if !s.listed {
 		next.entry = entry{mapping: holder, key: next.key, path: next.path}
 	}
@@ -199,9 +228,6 @@ func mergedBy(value *yaml.Node) []*yaml.Node {
 
 func (s spot) intoSequence(list *yaml.Node) (spot, bool) {
 	if index, rest, ok := cutIndex(s.rest); ok {
-		if strings.HasSuffix(s.path, ".ports") {
-			index = portEntry(list, index)
-		}
 		if index >= len(list.Content) {
 			return s, false
 		}
@@ -228,34 +254,6 @@ func (s spot) item(list *yaml.Node, i int, rest string) spot {
 	next.key, next.value, next.rest = nil, resolve(list.Content[i]), rest
 	next.path = s.path + "[" + strconv.Itoa(i) + "]"
 	return next
-}
-
-// portEntry maps an index into a list of ports to the entry it stands in: the loader makes one port of each number of
-// a range.
-func portEntry(list *yaml.Node, index int) int {
-	for i, item := range list.Content {
-		if item = resolve(item); item != nil && item.Kind == yaml.ScalarNode {
-			index -= portCount(item.Value) - 1
-		}
-		if index <= i {
-			return i
-		}
-	}
-	return index
-}
-
-func portCount(entry string) int {
-	target, _, _ := strings.Cut(entry[strings.LastIndex(entry, ":")+1:], "/")
-	low, high, ok := strings.Cut(target, "-")
-	if !ok {
-		return 1
-	}
-	from, err1 := strconv.Atoi(low)
-	to, err2 := strconv.Atoi(high)
-	if err1 != nil || err2 != nil || to < from {
-		return 1
-	}
-	return to - from + 1
 }
 
 // cutIndex takes "[3]" or ".3" off the start of a path.
@@ -306,7 +304,7 @@ type index struct {
 
 // find returns the deepest spot for a path.
 func (x *index) find(path string) spot {
-	if s, ok := x.item(path); ok {
+	if s, ok := x.member(path); ok {
 		return s
 	}
 	best := x.among(x.docs, path)
@@ -323,69 +321,6 @@ func (x *index) find(path string) spot {
 		at = inherited
 	}
 	return best
-}
-
-// item finds an item of a list that several places add to: the loader appends a file's list to those of the files before
-// it, and a service's to that of the one it extends.
-func (x *index) item(path string) (spot, bool) {
-	hook := len(path) - len(inHook(path)) // the index into pre_start isn't the one meant
-	list, after, _ := strings.Cut(path[hook:], "[")
-	at, rest, ok := cutIndex(after)
-	lists := x.lists(path[:hook]+list, 0)
-	if !ok || len(lists) < 2 {
-		return spot{}, false
-	}
-	for _, s := range lists {
-		length := s.length()
-		if at < length {
-			return s.doc.walk(fmt.Sprintf("%s[%d]%s", s.path, at, rest)), true
-		}
-		at -= length
-	}
-	return spot{}, false
-}
-
-// lists returns the lists that make up a list of the merged recipe, in the order of their merge.
-func (x *index) lists(path string, depth int) []spot {
-	if depth > 20 {
-		return nil // services that extend each other
-	}
-	var lists []spot
-	if attribute := inHook(path); attribute != path {
-		return x.hookLists(path, attribute, depth)
-	}
-	if docs, inherited, ok := x.extended(path); ok {
-		lists = (&index{docs: docs, bases: x.bases}).lists(inherited, depth+1)
-	}
-	for _, doc := range x.docs {
-		s := doc.walk(path)
-		if !s.isList() {
-			continue
-		}
-		if s.value.Tag == "!override" {
-			lists = nil
-		}
-		lists = append(lists, s)
-	}
-	return lists
-}
-
-// isList tells whether a whole path was found, and a list there.
-func (s spot) isList() bool {
-	return s.rest == "" && s.value != nil && s.value.Kind == yaml.SequenceNode
-}
-
-// length is how many items the loader makes of a list.
-func (s spot) length() int {
-	length := len(s.value.Content)
-	if strings.HasSuffix(s.path, ".ports") {
-		for _, item := range s.value.Content {
-			if item = resolve(item); item != nil && item.Kind == yaml.ScalarNode {
-				length += portCount(item.Value) - 1
-			}
-		}
-	}
-	return length
 }
 
 func (x *index) among(docs []*document, path string) spot {

@@ -5,21 +5,19 @@ import (
 	"strings"
 )
 
-// hookLists are the lists that make up one of a container of pre_start: the service's, then its own. It takes no mounts from
-// its service.
-func (x *index) hookLists(path, attribute string, depth int) []spot {
-	var lists []spot
+// hookMembers are those of a list of a container of pre_start: the service's, then its own. It takes no mounts from its
+// service.
+func (x *index) hookMembers(path, attribute string, depth int) []member {
+	var all []member
 	if service, _ := inheritedPath(path); attribute != "volumes" && attribute != "volumes_from" {
-		lists = x.lists(service, depth+1)
+		all = x.members(service, depth+1)
 	}
 	hook := x.find(strings.TrimSuffix(path, "."+attribute))
 	if hook.doc == nil || hook.rest != "" {
-		return lists
+		return all
 	}
-	if own := hook.doc.walk(hook.path + "." + attribute); own.isList() {
-		lists = append(lists, own)
-	}
-	return lists
+	hook.rest = attribute
+	return merge(attribute, append(all, hook.follow().members(attribute)...))
 }
 
 // inHook returns the part of a path inside of a container of pre_start; else the whole path.

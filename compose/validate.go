@@ -2,7 +2,9 @@ package compose
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/compose-spec/compose-go/v2/types"
 	"go.yaml.in/yaml/v4"
@@ -63,6 +65,9 @@ func (r *recipe) explain(failure error) []finding {
 		for _, doc := range r.index.everything() {
 			found = append(found, step(doc)...)
 		}
+		if r.lax { // what stays in included files isn't news any more
+			found = slices.DeleteFunc(found, func(f finding) bool { return r.told[f.identity()] })
+		}
 		if len(found) > 0 {
 			return r.unresolved(found)
 		}
@@ -70,14 +75,17 @@ func (r *recipe) explain(failure error) []finding {
 	return r.unresolved(r.translate(failure))
 }
 
-// prune takes the entries of findings out of the recipe. It tells whether anything of the recipe's own files went;
-// what an included file holds stays.
+// prune takes the entries of findings out of the recipe. It tells whether the recipe is another one now. What an included
+// file holds stays, since the loader reads it itself: from then on it must do so without the schema.
 func (r *recipe) prune(found []finding) bool {
 	pruned := false
 	for _, f := range found {
 		own := slices.ContainsFunc(r.files, func(file *file) bool { return file.name == f.File })
 		if !own {
-			return false
+			pruned = pruned || !r.lax
+			r.lax = true
+			r.pruned = append(r.pruned, f.entry.path)
+			continue
 		}
 		// A whole section goes only if it is itself what is wrong; without services there is nothing left to check.
 		whole := slices.Contains(sections(), f.entry.path) && f.entry.path != f.Path || f.entry.path == "services"
@@ -87,6 +95,31 @@ func (r *recipe) prune(found []finding) bool {
 		}
 	}
 	return pruned
+}
+
+// lost are the paths of what was taken out of the recipe, also in the services that would have inherited it.
+func (r *recipe) lost(p *types.Project) []string {
+	lost := slices.Clone(r.pruned)
+	if len(lost) == 0 {
+		return nil
+	}
+	for _, name := range p.ServiceNames() {
+		own := "services." + name
+		at := own
+		for range 20 { // services may extend each other
+			_, base, ok := r.index.extended(at)
+			if !ok || base == at || base == own {
+				break
+			}
+			for _, path := range r.pruned {
+				if attribute, inside := strings.CutPrefix(path, base+"."); inside {
+					lost = append(lost, own+"."+attribute)
+				}
+			}
+			at = base
+		}
+	}
+	return lost
 }
 
 // details are the recipe's files as the loader takes them: as read or, after a fault was taken out, as they are left.
@@ -118,5 +151,10 @@ func (d Diagnostic) identity() Diagnostic {
 	if d.Line == 0 {
 		return d
 	}
-	return Diagnostic{File: d.File, Line: d.Line, Column: d.Column, Message: outsideHook(d.Message)}
+	message := outsideHook(d.Message)
+	if service, ok := strings.CutPrefix(d.Path, "services."); ok { // several that extend the one in which it stands
+		name, _, _ := strings.Cut(service, ".")
+		message = strings.Replace(message, fmt.Sprintf("service %q", name), "service", 1)
+	}
+	return Diagnostic{File: d.File, Line: d.Line, Column: d.Column, Message: message}
 }
