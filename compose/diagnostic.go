@@ -47,6 +47,11 @@ func (d Diagnostic) Position() string {
 	}
 }
 
+// samePlace tells whether another finding of the same kind points at the same place.
+func (d Diagnostic) samePlace(other Diagnostic) bool {
+	return d.Code == other.Code && d.Line > 0 && d.Position() == other.Position()
+}
+
 // String returns "file:line:column: severity: message [code]".
 func (d Diagnostic) String() string {
 	var b strings.Builder

@@ -414,6 +414,9 @@ func (r *recipe) report(diagnostics []Diagnostic) {
 				f.Line, f.Column = s.doc.at(s.key) // not its value: that may be right elsewhere
 			}
 		}
+		if r.lax && slices.ContainsFunc(r.diagnostics, f.samePlace) {
+			continue // of what the schema refuses, and what was loaded in spite of it
+		}
 		found = append(found, f)
 	}
 	r.add(r.unresolved(found))
