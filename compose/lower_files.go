@@ -41,10 +41,7 @@ func (s *serviceLowering) file(kind FileKind, attribute string, ref types.FileRe
 	s.checkTarget(attribute, f.Target)
 	f.UID, f.GID = s.owner(attribute+".uid", ref.UID), s.owner(attribute+".gid", ref.GID)
 	if ref.Mode != nil {
-		f.Mode = uint32(*ref.Mode)
-		if *ref.Mode < 0 || *ref.Mode > 0o777 {
-			s.refuse(attribute+".mode", codeInvalid, "write it in octal, as 0440", "%#o are no permissions of a file", int64(*ref.Mode))
-		}
+		f.Mode = s.fileMode(attribute+".mode", int64(*ref.Mode))
 	}
 	if s.directory(kind, attribute, ref, f.Target) {
 		return
@@ -53,6 +50,18 @@ func (s *serviceLowering) file(kind FileKind, attribute string, ref types.FileRe
 		f.Content, f.Digest = c.text, c.digest
 		s.out.Files = append(s.out.Files, f)
 	}
+}
+
+// fileMode takes the permissions out of a mode. What it says beyond them means nothing on a file that nobody runs.
+func (s *serviceLowering) fileMode(attribute string, mode int64) uint32 {
+	const hint = "write it in octal, as 0440"
+	switch {
+	case mode < 0 || mode > 0o7777:
+		s.refuse(attribute, codeInvalid, hint, "%#o are no permissions of a file", mode)
+	case mode > 0o777:
+		s.warn(attribute, codeIgnored, hint, "of mode %#o, only the permissions %#o are set", mode, mode&0o777)
+	}
+	return uint32(mode & 0o777)
 }
 
 // fileTarget is where a config or secret is in the container (compose-spec, services: configs and secrets).

@@ -68,7 +68,10 @@ func (s *serviceLowering) restartPolicy() container.RestartPolicy {
 		}
 	case container.RestartPolicyOnFailure:
 		n, err := strconv.ParseUint(attempts, 10, 31)
-		if counted && err != nil {
+		switch {
+		case counted && attempts == "": // what a variable that is not set leaves
+			s.warn("restart", codeIgnored, hint, "the colon of %q is ignored: without a number, there is no limit to the attempts", s.src.Restart)
+		case counted && err != nil:
 			s.refuse("restart", codeInvalid, hint, "%q is no number of attempts", attempts)
 		}
 		policy.MaximumRetryCount = int(n)

@@ -31,6 +31,10 @@ func (s *serviceLowering) networks() {
 	}
 	for i, key := range keys {
 		if named, ok := s.lowering.src.Networks[key]; ok {
+			if isPredefined(named.Name) {
+				s.refuse("networks."+key, codeConflict, "attach the service to other networks, or to this one alone",
+					"the Engine's network %q knows no aliases, which a service has on each of several networks", named.Name)
+			}
 			e := Endpoint{Network: key, Name: named.Name, Settings: s.endpoint(key, deref(s.src.Networks[key]), i == 0)}
 			s.out.Endpoints = append(s.out.Endpoints, e)
 			if named.EnableIPv4 != nil && !*named.EnableIPv4 && !bool(named.External) {

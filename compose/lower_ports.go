@@ -24,8 +24,8 @@ func (s *serviceLowering) ports() {
 			entry = port
 		}
 		ports, err := exposed(entry)
-		if err != nil {
-			s.refuse(item("expose", i), codeInvalid, "write PORT, FIRST-LAST or PORT/udp", "%s", err)
+		if err != nil { // Engines take any text, and do nothing with it
+			s.warn(item("expose", i), codeIgnored, "write PORT, FIRST-LAST or PORT/udp", "expose entry %q is ignored: %s", entry, err)
 		}
 		for _, port := range ports {
 			expose(port)

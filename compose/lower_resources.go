@@ -261,11 +261,9 @@ func (s *serviceLowering) devices() {
 		case d.Source == d.Target && isCDI(d.Source):
 			cdi = append(cdi, d.Source)
 			s.require(item("devices", i)+".source", "1.44")
-		case strings.Trim(d.Permissions, "rwm") != "":
-			s.refuse(item("devices", i), codeInvalid, "they are some of r, w and m", "%q are no permissions on a device", d.Permissions)
 		default:
 			r.Devices = append(r.Devices, container.DeviceMapping{
-				PathOnHost: d.Source, PathInContainer: d.Target, CgroupPermissions: orElse(d.Permissions, "rwm"),
+				PathOnHost: d.Source, PathInContainer: d.Target, CgroupPermissions: s.permissions(item("devices", i), d.Permissions),
 			})
 		}
 	}
@@ -279,6 +277,27 @@ func (s *serviceLowering) devices() {
 		}
 		r.DeviceRequests = append(r.DeviceRequests, deviceRequest(gpu, capabilities))
 	}
+}
+
+// permissions are those on a device, all by default. The runtime skips letters that mean nothing, and starts no container
+// with none left.
+func (s *serviceLowering) permissions(attribute, asked string) string {
+	known := strings.Map(func(r rune) rune {
+		if strings.ContainsRune("rwm", r) {
+			return r
+		}
+		return -1
+	}, asked)
+	const hint = "they are some of r, w and m"
+	switch {
+	case asked == "":
+		return "rwm"
+	case known == "":
+		s.refuse(attribute, codeInvalid, hint, "%q are no permissions on a device", asked)
+	case known != asked:
+		s.warn(attribute, codeIgnored, hint, "of the permissions %q on a device, %q is all that there is", asked, known)
+	}
+	return known
 }
 
 func orElse(value, otherwise string) string {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/docker/docker/api/types/container"
@@ -43,16 +44,23 @@ func (s *serviceLowering) security() {
 	}
 }
 
-// securityOpt reads the profile that a seccomp option names: the Engine takes its text, in one line, not its path.
+// securityOpt checks an option as the Engine does (moby daemon/daemon_unix.go, parseSecurityOpt), and reads the profile that
+// a seccomp one names: the Engine takes its text, in one line, not its path.
 func (s *serviceLowering) securityOpt(opt string) (string, error) {
 	key, value, ok := strings.Cut(opt, "=")
 	if !ok {
 		key, value, ok = strings.Cut(opt, ":") // the older form, which the Engine still takes
 	}
-	if !ok && opt != "no-new-privileges" {
+	switch _, err := strconv.ParseBool(value); {
+	case opt == "no-new-privileges":
+		return opt, nil
+	case !ok:
 		return "", fmt.Errorf("security option %q is not name=value", opt)
-	}
-	if key != "seccomp" || value == "unconfined" || value == "builtin" {
+	case !contains("apparmor label no-new-privileges seccomp writable-cgroups", key):
+		return "", fmt.Errorf("the Engine knows no security option %q", key)
+	case contains("no-new-privileges writable-cgroups", key) && err != nil:
+		return "", fmt.Errorf("security option %q is neither true nor false", key)
+	case key != "seccomp" || value == "unconfined" || value == "builtin":
 		return opt, nil
 	}
 	text, err := os.ReadFile(absolute(s.project.WorkingDir, value))

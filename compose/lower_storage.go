@@ -29,17 +29,28 @@ func (s *serviceLowering) storage() {
 		h.Tmpfs[target] = options
 	}
 	for i, entry := range s.src.VolumesFrom {
-		from, mode, hasMode := entry, "", false
-		if container, ok := strings.CutPrefix(entry, types.ContainerPrefix); ok {
-			from = container // the Engine's own notation
-		} else {
-			from = ServicePrefix + entry
-		}
-		if _, mode, hasMode = strings.Cut(strings.TrimPrefix(from, ServicePrefix), ":"); hasMode && mode != "ro" && mode != "rw" {
-			s.refuse(item("volumes_from", i), codeInvalid, "use ro or rw", "%q is no access mode", mode)
-		}
-		h.VolumesFrom = append(h.VolumesFrom, from)
+		h.VolumesFrom = append(h.VolumesFrom, s.volumesFrom(item("volumes_from", i), entry))
 	}
+}
+
+// volumesFrom lowers an entry of volumes_from to a name with an access mode. That of a container loses its prefix, as the
+// Engine's own notation has none.
+func (s *serviceLowering) volumesFrom(attribute, entry string) string {
+	prefix, rest := ServicePrefix, entry
+	if outside, ok := strings.CutPrefix(entry, types.ContainerPrefix); ok {
+		prefix, rest = "", outside
+	}
+	name, mode, _ := strings.Cut(rest, ":")
+	if mode == "" {
+		return prefix + name
+	}
+	for option := range strings.SplitSeq(mode, ",") {
+		if !contains("ro rw z Z", option) {
+			s.refuse(attribute, codeInvalid, "use ro or rw", "%q is no access mode", mode)
+			break
+		}
+	}
+	return prefix + name + ":" + mode
 }
 
 // mount lowers one entry of volumes.
