@@ -24,6 +24,7 @@ func (e *Engine) Converge(ctx context.Context, want *compose.Project, have *Stat
 	if err != nil {
 		return pulls, err
 	}
+	var last *Plan
 	for attempt := 1; ; attempt++ {
 		complete := *have // the caller's own may be read meanwhile
 		have = &complete
@@ -34,6 +35,8 @@ func (e *Engine) Converge(ctx context.Context, want *compose.Project, have *Stat
 		if err != nil {
 			return nil, err
 		}
+		plan.goOn(last, have)
+		last = plan
 		outcomes := e.walk(ctx, plan)
 		err = result(plan, outcomes)
 		if err == nil || ctx.Err() != nil {
@@ -51,6 +54,24 @@ func (e *Engine) Converge(ctx context.Context, want *compose.Project, have *Stat
 			continue
 		}
 		return plan, e.rollBack(ctx, want, plan, outcomes, err, opts)
+	}
+}
+
+// goOn adds what a service is put back to as the plan before this one noted it, as far as it is there still: what that one
+// stopped does not run now.
+func (p *Plan) goOn(last *Plan, have *State) {
+	if last == nil {
+		return
+	}
+	p.before = append(p.before, last.before...)
+	for service, containers := range last.old {
+		for _, c := range containers {
+			there := slices.ContainsFunc(have.Containers, func(now *Container) bool { return now.ID == c.ID })
+			noted := slices.ContainsFunc(p.old[service], func(old *Container) bool { return old.ID == c.ID })
+			if there && !noted {
+				p.old[service] = append(p.old[service], c)
+			}
+		}
 	}
 }
 
@@ -143,7 +164,7 @@ func (e *Engine) rollBack(ctx context.Context, want *compose.Project, plan *Plan
 		Services: slices.Sorted(maps.Keys(broken)),
 		Err:      failure,
 		kept:     broken,
-		Restore:  e.restore(ctx, want, broken, opts),
+		Restore:  e.restore(ctx, want, plan, broken, opts),
 	}
 }
 
@@ -180,11 +201,11 @@ func (p *Plan) broken(want *compose.Project, outcomes []outcome) map[string]map[
 
 // restore puts services back by an ordinary plan in which the old containers are the wanted ones. Like any plan it is made
 // anew when the Engine goes away.
-func (e *Engine) restore(ctx context.Context, want *compose.Project, broken map[string]map[string]bool, opts DiffOptions) error {
+func (e *Engine) restore(ctx context.Context, want *compose.Project, failed *Plan, broken map[string]map[string]bool, opts DiffOptions) error {
 	have, err := e.State(ctx, want.Name)
 	for attempt := 1; ; attempt++ {
 		if err == nil {
-			err = e.restoreFrom(ctx, want, have, broken, opts)
+			err = e.restoreFrom(ctx, asBefore(want, failed.before, have.API), have, broken, opts)
 		}
 		if err == nil {
 			return nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/versions"
 
 	"galley/compose"
@@ -93,7 +94,7 @@ func Diff(want *compose.Project, have *State, opts DiffOptions) (*Plan, error) {
 	if err := errors.Join(d.errs...); err != nil {
 		return nil, err
 	}
-	return &Plan{Project: want.Name, Steps: d.steps(), Warnings: d.warnings, old: d.old}, nil
+	return &Plan{Project: want.Name, Steps: d.steps(), Warnings: d.warnings, old: d.old, before: d.before}, nil
 }
 
 // differ makes one plan. A missing or nil node means "there already".
@@ -109,8 +110,10 @@ type differ struct {
 	// networks are the nodes that make a network, by the Engine's name; for one in remade, that make it anew.
 	networks map[string]*node
 	remade   map[string]bool
-	volumes  map[string]*node // by the Engine's name
-	images   map[madeFor]*node
+	// before are the networks that are made anew, as they are.
+	before  []network.Summary
+	volumes map[string]*node // by the Engine's name
+	images  map[madeFor]*node
 	// stops and removals are the nodes that stop and remove an observed container, by id.
 	stops, removals map[string]*node
 	// absent are the pinned images that must be pulled: no container runs from them.
@@ -201,6 +204,7 @@ func (d *differ) up() {
 	for _, s := range chosen {
 		d.planService(d.services[s.Name])
 	}
+	d.planBystanders()
 	for _, s := range chosen {
 		if p := d.services[s.Name]; len(d.children(p)) > 0 {
 			d.settleService(p)

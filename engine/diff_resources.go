@@ -11,62 +11,6 @@ import (
 	"galley/compose"
 )
 
-// planNetworks creates the networks that are missing and makes anew those whose definition changed.
-func (d *differ) planNetworks(services []*compose.Service) {
-	for _, n := range d.want.Networks {
-		if !slices.ContainsFunc(services, func(s *compose.Service) bool { return attaches(s, n.Name) }) {
-			continue
-		}
-		found := d.have.network(n.Name)
-		switch {
-		case len(found) > 1:
-			d.fail("there are %d networks named %q on this engine: remove all but one", len(found), n.Name)
-		case n.External && len(found) == 0:
-			d.fail("network %q is external and does not exist: create it with `docker network create %s`", n.Name, n.Name)
-		case n.External:
-		case len(found) == 0:
-			d.networks[n.Name] = d.add(createNetwork{n}, "missing")
-		case found[0].Labels[compose.LabelProject] != d.want.Name:
-			d.warn("network %s was not made for project %s and is used as it is; `external: true` says so", n.Name, d.want.Name)
-		case d.networkChanged(n, found[0]):
-			d.remakeNetwork(n, found[0])
-		}
-	}
-}
-
-// attaches tells whether a service, or a container of its pre_start, is on a network of the Engine's name.
-func attaches(s *compose.Service, name string) bool {
-	on := func(e compose.Endpoint) bool { return e.Name == name }
-	return slices.ContainsFunc(s.Endpoints, on) ||
-		slices.ContainsFunc(s.PreStart, func(init compose.Init) bool { return slices.ContainsFunc(init.Endpoints, on) })
-}
-
-// networkChanged compares by hash; what is put back does well with the network as it is. What docker compose made has none: it is kept as long as nothing speaks against it.
-func (d *differ) networkChanged(want *compose.Network, have network.Summary) bool {
-	if hash := have.Labels[compose.LabelHash]; hash != "" || d.opts.restore != nil {
-		return hash != want.Hash && d.opts.restore == nil
-	}
-	driver := want.Create.Driver
-	return driver != "" && driver != have.Driver || want.Create.Internal != have.Internal
-}
-
-// remakeNetwork stops the network's users, detaches them, and makes the network anew. The users are attached again, with
-// their whole endpoints, by the steps of their services.
-func (d *differ) remakeNetwork(want *compose.Network, have network.Summary) {
-	const why = "network definition changed"
-	var detached []*node
-	for _, c := range d.have.Containers {
-		if c.Summary.NetworkSettings == nil || c.Summary.NetworkSettings.Networks[have.Name] == nil {
-			continue
-		}
-		stop := d.stop(c, why)
-		detached = append(detached, d.add(disconnectNetwork{subject{c.ref(), c.Service}, have.ID, nil}, why, stop))
-	}
-	removed := d.add(removeNetwork{have.Name, have.ID}, why, detached...)
-	d.networks[want.Name] = d.add(createNetwork{want}, why, removed)
-	d.remade[want.Name] = true
-}
-
 // bindSource and bindTarget read an entry of HostConfig.Binds: source:target[:options].
 func bindSource(bind string) string {
 	source, _, _ := strings.Cut(bind, ":")
@@ -115,7 +59,7 @@ func (d *differ) removeNetworks(why string, which func(network.Summary) bool) {
 		}
 		removal := d.add(removeNetwork{n.Name, n.ID}, why, d.leaves[n.Name]...)
 		for _, c := range d.have.Containers {
-			if c.Summary.NetworkSettings != nil && c.Summary.NetworkSettings.Networks[n.Name] != nil {
+			if isOn(c, n.Name) {
 				removal.need(d.removals[c.ID])
 			}
 		}

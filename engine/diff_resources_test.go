@@ -82,11 +82,7 @@ warning: container shop-old-1 is an orphan: the recipe has no service "old"; --r
 2 start container shop-web-1 (missing) needs 0 1
 `},
 		"makes a changed network anew and attaches its users again": {
-			want: func() *compose.Project {
-				p := shop(service("web", on("front")))
-				p.Networks = []*compose.Network{{Key: "front", Name: "shop_front", Hash: "1:new"}}
-				return p
-			}(),
+			want: redefinedNetwork(),
 			have: func() *State {
 				s := observed(ran("web", attached("shop_front", "front-id")))
 				s.Networks = []network.Summary{shopNetwork("front", "1:old")}
@@ -100,6 +96,38 @@ warning: container shop-old-1 is an orphan: the recipe has no service "old"; --r
 4 connect container shop-web-1 (the network was made anew) needs 3
 5 start container shop-web-1 (its network was made anew) needs 0 4
 `},
+		"what a plan leaves out comes back to a network that is made anew": {
+			want: func() *compose.Project {
+				p := shop(service("db", on("front")), service("off", on("front")), service("web", on("front")))
+				p.Networks = []*compose.Network{{Key: "front", Name: "shop_front", Hash: "1:new"}}
+				return p
+			}(),
+			have: func() *State {
+				s := observed(ran("db", attached("shop_front", "front-id")), ran("off", attached("shop_front", "front-id"), exited(0)), ran("web"))
+				s.Networks = []network.Summary{shopNetwork("front", "1:old")}
+				return s
+			}(),
+			opts: DiffOptions{Services: []string{"web"}},
+			plan: `
+0 stop container shop-db-1 (network definition changed)
+1 disconnect container shop-db-1 (network definition changed) needs 0
+2 disconnect container shop-off-1 (network definition changed)
+3 remove network shop_front (network definition changed) needs 1 2
+4 create network shop_front (network definition changed) needs 3
+5 connect container shop-web-1 (the network was made anew) needs 4
+6 connect container shop-db-1 (the network was made anew) needs 4
+7 start container shop-db-1 (its network was made anew) needs 0 6
+8 connect container shop-off-1 (the network was made anew) needs 4
+`},
+		"a network stays as it was when the update of what is on it was put back": {
+			want: redefinedNetwork(),
+			have: func() *State {
+				s := observed(ran("web", attached("shop_front", "front-id")))
+				s.Networks = []network.Summary{shopNetwork("front", "1:old")}
+				return s
+			}(),
+			opts: DiffOptions{keep: map[string]map[string]bool{"web": {"web-id": true}}},
+		},
 		"attaches a container again that somebody disconnected": {
 			want: func() *compose.Project {
 				p := shop(service("web", on("front")))
@@ -233,6 +261,28 @@ func TestDiffRefusesWhatCanNotBeDone(t *testing.T) {
 			opts: DiffOptions{RecreateVolumes: []string{"date"}},
 			err:  `--recreate-volumes: no such volume: "date"`,
 		},
+		"a network made anew that a running container is on which is not started again": {
+			want: redefinedNetwork(),
+			have: func() *State {
+				s := observed(ran("web"), ran("old", attached("shop_front", "front-id")),
+					ran("web", named("run-id", "shop-web-run-1"), attached("shop_front", "front-id"), func(c *Container) { c.OneOff = true }),
+					ran("web", numbered(2, "ended"), attached("shop_front", "front-id"), exited(0)))
+				s.Networks = []network.Summary{shopNetwork("front", "1:old")}
+				return s
+			}(),
+			err: "network \"shop_front\" is made anew, but container shop-old-1 is on it, which this plan would not start again: remove that one first\n" +
+				"network \"shop_front\" is made anew, but container shop-web-run-1 is on it, which this plan would not start again: remove that one first",
+		},
+		"a network made anew that a container of another project is on": {
+			want: redefinedNetwork(),
+			have: func() *State {
+				s := observed()
+				s.Networks = []network.Summary{shopNetwork("front", "1:old")}
+				s.Guests = map[string][]string{"front-id": {"proxy"}}
+				return s
+			}(),
+			err: "network \"shop_front\" is made anew, but container proxy of another project is on it: take it off first, with `docker network disconnect shop_front proxy`",
+		},
 		"an external network that is missing": {
 			want: func() *compose.Project {
 				p := shop(service("web", on("front")))
@@ -264,6 +314,13 @@ func TestDiffRefusesWhatCanNotBeDone(t *testing.T) {
 			}
 		})
 	}
+}
+
+// redefinedNetwork is a shop whose network is not the one that is there.
+func redefinedNetwork() *compose.Project {
+	p := shop(service("web", on("front")))
+	p.Networks = []*compose.Network{{Key: "front", Name: "shop_front", Hash: "1:new"}}
+	return p
 }
 
 func TestDiffRefusesAnImageThatMustNotBePulled(t *testing.T) {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/docker/docker/api/types/network"
+
 	"galley/compose"
 )
 
@@ -19,6 +21,8 @@ type Plan struct {
 
 	// old are the containers that are replaced, by service: what a failed update is put back to.
 	old map[string][]*Container
+	// before are the networks that are made anew, as they were.
+	before []network.Summary
 	// parallel is how many steps run at once; 0 leaves it to [Options].
 	parallel int
 }

@@ -34,6 +34,9 @@ type State struct {
 	Volumes  []*volume.Volume
 	// Outsiders are the containers of other projects that mount a volume, by its name, once [Engine.Complete] was asked.
 	Outsiders map[string][]string
+	// Guests are the containers of other projects that run on a network which is made anew, by its ID, once [Engine.Complete]
+	// was asked.
+	Guests map[string][]string
 	// Declared are the paths at which images declare volumes, by image ID, once [Engine.Complete] was asked, of those of which
 	// it matters.
 	Declared map[string][]string
@@ -67,6 +70,9 @@ type Container struct {
 	// Behind are the ids of containers that took another's place after this one had last started, of services that it depends
 	// on with `restart: true`: it is yet to be restarted for them.
 	Behind []string
+	// Stranded are the ids of containers that share with this one, as labels say, and that started after it had: if it is a
+	// namespace, that one is gone.
+	Stranded []string
 	// Started and Finished are when it last started and ended; zero where nobody asked, or where it never did.
 	Started, Finished time.Time
 	// Summary is the Engine's own record.
