@@ -61,6 +61,17 @@ func (p *servicePlan) outran(dependent *Container) bool {
 	return slices.ContainsFunc(p.replicas, func(r *replica) bool { return r.keep != nil && slices.Contains(dependent.Behind, r.keep.ID) })
 }
 
+// beganAnew tells whether the container whose namespaces others share is started by this plan, or was after they were.
+func (p *servicePlan) beganAnew(child *Container) bool {
+	first := p.first()
+	return first != nil && first.keep != nil && (first.started != nil || slices.Contains(child.Stranded, first.keep.ID))
+}
+
+// stoppedHere tells whether a replica that stays is stopped by this plan, to be started again.
+func (d *differ) stoppedHere(p *servicePlan) bool {
+	return slices.ContainsFunc(p.replicas, func(r *replica) bool { return r.keep != nil && r.started != nil && d.stops[r.keep.ID] != nil })
+}
+
 // decide assigns the observed containers of a service to its replicas.
 func (d *differ) decide(s *compose.Service) *servicePlan {
 	p := &servicePlan{spec: s, oneShot: isOneShot(d.want, s.Name), update: s.Update}

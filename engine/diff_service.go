@@ -388,26 +388,40 @@ func (d *differ) nameFreed(name string) *node {
 	return nil
 }
 
-// planRestart restarts the containers that options name, and a service that asks for it when one that it depends on was
-// replaced: by this plan, or by an update that was cut short before the restart.
+// planRestart restarts the containers that options name, those whose namespace has gone, and a service that asks for it when
+// one that it depends on was replaced: by this plan, or by an update that was cut short before the restart.
 func (d *differ) planRestart(p *servicePlan) {
 	for _, r := range p.replicas {
-		if r.started == nil && r.keep != nil && d.opts.restart[r.keep.ID] != "" {
-			d.restart(p, r, d.opts.restart[r.keep.ID], d.gatesOf(p.spec))
-		}
-	}
-	for _, need := range p.spec.Needs {
-		dependency := d.services[need.Service]
-		if !need.Restart || dependency == nil {
+		if r.started != nil || r.keep == nil || r.keep.Phase != container.StateRunning {
 			continue
 		}
-		for _, r := range p.replicas {
-			stays := r.started == nil && r.keep != nil && r.keep.Phase == container.StateRunning
-			if stays && (dependency.renewed() || dependency.outran(r.keep)) {
-				d.restart(p, r, fmt.Sprintf("service %s was replaced", need.Service), d.gatesOf(p.spec))
-			}
+		if why := d.whyRestart(p.spec, r.keep); why != "" {
+			d.restart(p, r, why, d.gatesOf(p.spec))
 		}
 	}
+}
+
+// whyRestart tells why a running container is restarted; "" if it isn't.
+func (d *differ) whyRestart(s *compose.Service, c *Container) string {
+	if why := d.opts.restart[c.ID]; why != "" {
+		return why
+	}
+	for _, name := range s.Parents() {
+		if parent := d.services[name]; parent != nil && sharesNamespace(s, name) && parent.beganAnew(c) {
+			return fmt.Sprintf("service %s, whose namespace it shares, began anew", name)
+		}
+	}
+	for _, need := range s.Needs {
+		dependency := d.services[need.Service]
+		switch {
+		case !need.Restart || dependency == nil:
+		case dependency.renewed() || dependency.outran(c):
+			return fmt.Sprintf("service %s was replaced", need.Service)
+		case d.stoppedHere(dependency):
+			return fmt.Sprintf("service %s is restarted", need.Service)
+		}
+	}
+	return ""
 }
 
 // restart stops and starts a replica, with its hooks.

@@ -297,6 +297,97 @@ warning: service web can't be started first, since it publishes a fixed host por
 10 remove container shop-app-1 (replaced) needs 1 3 7
 11 rename container shop-app-1.app-spec (takes the old one's place) needs 10
 `},
+		"replaces what is on the volumes of a container that is replaced": {
+			want: shop(service("app"), service("backup", needs("app"), func(s *compose.Service) { s.Host.VolumesFrom = []string{"service:app:ro"} })),
+			have: observed(ran("app", outdatedSpec), ran("backup", exited(0), func(c *Container) { c.Summary.Labels[labelParents] = "app=app-id" })),
+			plan: `
+0 create container shop-app-1.app-spec (environment.LEVEL changed)
+1 stop container shop-app-1 (replaced) needs 0
+2 start container shop-app-1.app-spec (environment.LEVEL changed) needs 0 1
+3 await container shop-app-1.app-spec (before the old one goes) needs 2
+4 create container shop-backup-1.backup-s (service app, which it shares with, is replaced) needs 0
+5 start container shop-backup-1.backup-s (service app, which it shares with, is replaced) needs 2 4
+6 await container shop-backup-1.backup-s (before the old one goes) needs 5
+7 remove container shop-backup-1 (replaced) needs 6
+8 rename container shop-backup-1.backup-s (takes the old one's place) needs 7
+9 remove container shop-app-1 (replaced) needs 1 3 6
+10 rename container shop-app-1.app-spec (takes the old one's place) needs 9
+`},
+		"restarts what lives in the namespace of a container that is started, and not what is on its volumes": {
+			want: shop(service("app"), service("backup", needs("app"), func(s *compose.Service) { s.Host.VolumesFrom = []string{"service:app"} }),
+				service("side", needs("app"), func(s *compose.Service) { s.Host.NetworkMode = "service:app" })),
+			have: observed(ran("app", exited(137)), ran("backup", func(c *Container) { c.Summary.Labels[labelParents] = "app=app-id" }),
+				ran("side", func(c *Container) { c.Summary.Labels[labelParents] = "app=app-id" })),
+			plan: `
+0 start container shop-app-1 (exited with code 137)
+1 restart container shop-side-1 (service app, whose namespace it shares, began anew) needs 0
+`},
+		"replaces what runs another image than its tag points to": {
+			want: shop(service("web")),
+			have: observed(ran("web", exited(0), func(c *Container) { c.ImageID = "sha256:app0" })),
+			plan: `
+0 create container shop-web-1.web-spec (image app:1 was updated)
+1 start container shop-web-1.web-spec (image app:1 was updated) needs 0
+2 await container shop-web-1.web-spec (before the old one goes) needs 1
+3 remove container shop-web-1 (replaced) needs 2
+4 rename container shop-web-1.web-spec (takes the old one's place) needs 3
+`},
+		"starts what was created, and leaves what is paused": {
+			want: shop(service("db"), service("web")),
+			have: observed(ran("db", func(c *Container) { c.Phase = container.StatePaused }), ran("web", func(c *Container) { c.Phase = container.StateCreated })),
+			plan: `
+warning: container shop-db-1 is paused and was left so
+0 start container shop-web-1 (not started)
+`},
+		"replaces what is as wanted when forced": {
+			want: shop(service("web")),
+			have: observed(ran("web", exited(0))),
+			opts: DiffOptions{ForceRecreate: true},
+			plan: `
+0 create container shop-web-1.web-spec (forced)
+1 start container shop-web-1.web-spec (forced) needs 0
+2 await container shop-web-1.web-spec (before the old one goes) needs 1
+3 remove container shop-web-1 (replaced) needs 2
+4 rename container shop-web-1.web-spec (takes the old one's place) needs 3
+`},
+		"keeps what is not as wanted when told so": {
+			want: shop(service("web")),
+			have: observed(ran("web", outdatedSpec)),
+			opts: DiffOptions{NoRecreate: true},
+		},
+		"takes no one-off for a replica or an orphan": {
+			want: shop(service("web")),
+			have: observed(ran("gone", func(c *Container) { c.OneOff = true }), ran("web", named("run-id", "shop-web-run-1"), outdatedSpec, func(c *Container) { c.OneOff = true })),
+			opts: DiffOptions{RemoveOrphans: true},
+			plan: `
+0 create container shop-web-1 (missing)
+1 start container shop-web-1 (missing) needs 0
+`},
+		"replaces a one-shot that completed when its definition changes": {
+			want: shop(service("job"), service("web", needs("job:service_completed_successfully"))),
+			have: observed(ran("job", exited(0), outdatedSpec), ran("web")),
+			plan: `
+0 create container shop-job-1.job-spec (environment.LEVEL changed)
+1 start container shop-job-1.job-spec (environment.LEVEL changed) needs 0
+2 await container shop-job-1.job-spec (before the old one goes) needs 1
+3 remove container shop-job-1 (replaced) needs 2
+4 rename container shop-job-1.job-spec (takes the old one's place) needs 3
+`},
+		"replaces what others created, and what is dead": {
+			want: shop(service("a"), service("b")),
+			have: observed(ran("a", exited(0), func(c *Container) { c.Hash = "" }), ran("b", func(c *Container) { c.Phase = container.StateDead })),
+			plan: `
+0 create container shop-a-1.a-spec (not created by galley)
+1 start container shop-a-1.a-spec (not created by galley) needs 0
+2 await container shop-a-1.a-spec (before the old one goes) needs 1
+3 remove container shop-a-1 (replaced) needs 2
+4 rename container shop-a-1.a-spec (takes the old one's place) needs 3
+5 create container shop-b-1.b-spec (dead)
+6 start container shop-b-1.b-spec (dead) needs 5
+7 await container shop-b-1.b-spec (before the old one goes) needs 6
+8 remove container shop-b-1 (replaced) needs 7
+9 rename container shop-b-1.b-spec (takes the old one's place) needs 8
+`},
 		"restarts a dependent that asks for it": {
 			want: shop(service("db"), service("web", needs("db"), func(s *compose.Service) { s.Needs[0].Restart = true })),
 			have: observed(ran("db", outdatedSpec), ran("web")),

@@ -69,6 +69,10 @@ func (e *Engine) recall(ctx context.Context, project string, containers []*Conta
 	known := e.opts.Memory.Load(project)
 	pairs := restartPairs(containers)
 	late := unsettled(pairs, known)
+	shared := sharingPairs(containers)
+	for _, p := range shared {
+		late[p.dependent.ID], late[p.dependency.ID] = true, true // either may have started again since
+	}
 	found := make([]Known, len(containers))
 	inspects, ctx := errgroup.WithContext(ctx)
 	inspects.SetLimit(e.opts.Parallel)
@@ -108,6 +112,11 @@ func (e *Engine) recall(ctx context.Context, project string, containers []*Conta
 			p.dependent.Behind = append(p.dependent.Behind, p.dependency.ID)
 		}
 	}
+	for _, p := range shared {
+		if started := now[p.dependent.ID].Started; !started.IsZero() && started.Before(now[p.dependency.ID].Started) {
+			p.dependent.Stranded = append(p.dependent.Stranded, p.dependency.ID)
+		}
+	}
 	if maps.EqualFunc(known, now, Known.equal) {
 		return nil
 	}
@@ -116,9 +125,11 @@ func (e *Engine) recall(ctx context.Context, project string, containers []*Conta
 	return nil
 }
 
-// restartPair is a running container and one of a service that it depends on with `restart: true` that took another's place.
+// restartPair is a running container and one for whose sake it may have to be restarted.
 type restartPair struct{ dependent, dependency *Container }
 
+// restartPairs are the running containers and those that took another's place of services that they depend on with
+// `restart: true`.
 func restartPairs(containers []*Container) []restartPair {
 	var pairs []restartPair
 	for _, c := range containers {
@@ -128,6 +139,21 @@ func restartPairs(containers []*Container) []restartPair {
 			}
 			for _, other := range containers {
 				if other.Service == need.Service && other.Summary.Labels[labelReplaces] != "" {
+					pairs = append(pairs, restartPair{c, other})
+				}
+			}
+		}
+	}
+	return pairs
+}
+
+// sharingPairs are the running containers that share namespaces with, or volumes of, another that runs.
+func sharingPairs(containers []*Container) []restartPair {
+	var pairs []restartPair
+	for _, c := range containers {
+		for _, id := range parseParents(c.Summary.Labels[labelParents]) {
+			for _, other := range containers {
+				if other.ID == id && c.Phase == container.StateRunning && other.Phase == container.StateRunning {
 					pairs = append(pairs, restartPair{c, other})
 				}
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
@@ -18,7 +19,7 @@ type Operation struct {
 	// Verb is VerbStart, VerbRestart, VerbKill, VerbRemove, VerbPause or VerbUnpause.
 	Verb Verb
 	// Services limits the operation to these; empty means all. A start also starts what they need, a restart also restarts
-	// what asks to follow them (depends_on: restart), unless NoDeps.
+	// what asks to follow them (depends_on: restart) or lives in their namespace, unless NoDeps.
 	Services []string
 	NoDeps   bool
 	// StopTimeout overrides the containers' own grace period, in seconds; nil keeps it.
@@ -102,6 +103,9 @@ func (o *operator) widen(wanted map[string]bool) {
 	for grown := true; grown; {
 		before := len(wanted)
 		for _, c := range o.have.Containers {
+			if host := o.hostOf(c); host != nil && wanted[host.Service] && o.strands(host, c) {
+				wanted[c.Service] = true
+			}
 			for _, need := range c.Needs {
 				switch {
 				case c.OneOff:
@@ -116,13 +120,32 @@ func (o *operator) widen(wanted map[string]bool) {
 	}
 }
 
+// hostOf is the container in whose network namespace another one lives; nil if that has its own.
+func (o *operator) hostOf(c *Container) *Container {
+	id, ok := strings.CutPrefix(c.Summary.HostConfig.NetworkMode, "container:")
+	if i := slices.IndexFunc(o.have.Containers, func(other *Container) bool { return other.ID == id }); ok && i >= 0 {
+		return o.have.Containers[i]
+	}
+	return nil
+}
+
+// strands tells whether the operation takes away the namespace in which a container lives.
+func (o *operator) strands(host, c *Container) bool {
+	return !c.OneOff && (o.op.Verb == VerbRestart || o.op.Verb == VerbStart && !host.Running() && c.Phase == container.StateRunning)
+}
+
 // replicas are the containers of a service.
 func (o *operator) replicas(service string) []*Container {
 	return slices.DeleteFunc(slices.Clone(o.have.Containers), func(c *Container) bool { return c.OneOff || c.Service != service })
 }
 
 // start starts a container that does not run. A completed one-shot that others wait for stays completed, unless it is named.
+// What runs in a namespace that has gone is restarted.
 func (o *operator) start(c *Container) {
+	if host := o.hostOf(c); host != nil && o.begun[host.ID] != nil && c.Phase == container.StateRunning {
+		o.restart(c)
+		return
+	}
 	oneShot := o.isAwaited(c.Service) && !slices.Contains(o.op.Services, c.Service)
 	if c.Running() || oneShot && c.completed() {
 		if o.op.Wait && c.Running() && !(c.Phase == container.StateRunning && (c.Health == "" || c.Health == container.Healthy)) {
@@ -177,7 +200,10 @@ func (o *operator) gate(c *Container, g gate, why string, started *node) *node {
 // restart restarts a container, or starts one that does not run, after those that it needs.
 func (o *operator) restart(c *Container) {
 	why := "asked for"
-	if len(o.op.Services) > 0 && !slices.Contains(o.op.Services, c.Service) {
+	switch host := o.hostOf(c); {
+	case host != nil && o.begun[host.ID] != nil:
+		why = fmt.Sprintf("service %s, whose namespace it shares, began anew", host.Service)
+	case len(o.op.Services) > 0 && !slices.Contains(o.op.Services, c.Service):
 		why = "a service that it depends on is restarted"
 	}
 	var open []*node

@@ -30,6 +30,11 @@ func TestOperate(t *testing.T) {
 			{ID: "once", Name: "p-web-run-1", Service: "web", OneOff: true, Phase: phase},
 		}
 	}
+	household := func(host container.ContainerState) []*engine.Container {
+		guest := replicaOf("side", container.StateRunning, need("app", compose.Started, false))
+		guest.Summary.HostConfig.NetworkMode = "container:app"
+		return []*engine.Container{replicaOf("app", host), guest}
+	}
 	for _, test := range []struct {
 		name string
 		have []*engine.Container
@@ -63,6 +68,15 @@ func TestOperate(t *testing.T) {
 		{"restart without dependents", chain(container.StateRunning), engine.Operation{Verb: engine.VerbRestart, Services: []string{"db"}, NoDeps: true}, `
 0 restart container p-db-1 (asked for)
 `},
+		{"restart takes those along that live in the namespace", household(container.StateRunning), engine.Operation{Verb: engine.VerbRestart, Services: []string{"app"}}, `
+0 restart container p-app-1 (asked for)
+1 restart container p-side-1 (service app, whose namespace it shares, began anew) needs 0
+`},
+		{"start restarts those whose namespace has gone", household(container.StateExited), engine.Operation{Verb: engine.VerbStart, Services: []string{"app"}}, `
+0 start container p-app-1 (exited with code 0)
+1 restart container p-side-1 (service app, whose namespace it shares, began anew) needs 0
+`},
+		{"start leaves those alone whose namespace is there", household(container.StateRunning), engine.Operation{Verb: engine.VerbStart, Services: []string{"app"}}, ""},
 		{"kill sends the signal to what runs", chain(container.StateRunning), engine.Operation{Verb: engine.VerbKill, NoDeps: true, Signal: "HUP", Services: []string{"db", "init"}}, `
 0 kill container p-db-1 (signal HUP)
 `},

@@ -51,6 +51,8 @@ func tests() map[string]func(*testing.T, *suite) {
 		"anonymous volumes that an image declares are kept with it":     testAnonymousVolumesOfImages,
 		"a redefined network keeps its users' aliases":                  testNetworkRedefined,
 		"a child of a namespace follows its parent":                     testNamespaceChild,
+		"a redefined network harms nobody that is left out":             testNetworkBystanders,
+		"a network that can't be made anew comes back":                  testNetworkPutBack,
 		"scaling keeps numbers":                                         testScale,
 		"an interrupted up finishes what runs and names what is left":   testInterrupt,
 		"what docker compose left is adopted":                           testAdoption,

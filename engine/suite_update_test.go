@@ -176,11 +176,82 @@ func testNamespaceChild(t *testing.T, s *suite) {
 		return s.recipe(svc("app", env("LEVEL="+level), joins("default")),
 			svc("side", waits("app", compose.Started), func(s *compose.Service) { s.Host.NetworkMode = "service:app" }))
 	}
+	shares := func(after string) {
+		t.Helper()
+		app, side := s.inspect(t, "app-1"), s.inspect(t, "side-1")
+		if got := string(side.HostConfig.NetworkMode); got != "container:"+app.ID {
+			t.Errorf("after %s, side shares with %s, app is %s", after, got, app.ID)
+		}
+		if instant(t, side.State.StartedAt).Before(instant(t, app.State.StartedAt)) {
+			t.Errorf("after %s, side runs in the namespace of before", after)
+		}
+	}
 	s.mustUp(t, build("1"), engine.DiffOptions{})
 	s.mustUp(t, build("2"), engine.DiffOptions{})
-	app, side := s.inspect(t, "app-1"), s.inspect(t, "side-1")
-	if got := string(side.HostConfig.NetworkMode); got != "container:"+app.ID {
-		t.Errorf("side shares with %s, app is %s", got, app.ID)
+	shares("a replacement")
+	must(t, s.docker.ContainerKill(t.Context(), s.project+"-app-1", "KILL"))
+	s.mustUp(t, build("2"), engine.DiffOptions{})
+	shares("a start")
+	must(t, s.docker.ContainerRestart(t.Context(), s.project+"-app-1", container.StopOptions{}))
+	s.mustUp(t, build("2"), engine.DiffOptions{})
+	shares("a restart by hand")
+	redefined := build("2")
+	*redefined.Networks[0] = *s.network("default", s.subnet)
+	s.mustUp(t, redefined, engine.DiffOptions{})
+	shares("a new network")
+}
+
+// testNetworkBystanders holds that what a plan leaves out is none the worse for a network that it makes anew.
+func testNetworkBystanders(t *testing.T, s *suite) {
+	build := func(subnet string) *compose.Project {
+		alias := func(s *compose.Service) { s.Endpoints[0].Settings.Aliases = []string{"store"} }
+		p := s.recipe(svc("db", joins("default"), alias), svc("web", joins("default")))
+		*p.Networks[0] = *s.network("default", subnet)
+		return p
+	}
+	s.mustUp(t, build(""), engine.DiffOptions{})
+	must(t, s.up(t, build(s.subnet), engine.DiffOptions{Services: []string{"web"}, NoDeps: true}))
+	s.expect(t, map[string]string{"db-1": "running", "web-1": "running"})
+	if e := s.inspect(t, "db-1").NetworkSettings.Networks[s.project+"_default"]; e == nil || !slices.Contains(e.Aliases, "store") {
+		t.Errorf("got endpoint %+v of db, want the alias store", e)
+	}
+	s.mustUp(t, build(s.subnet), engine.DiffOptions{})
+
+	guest, err := s.docker.ContainerCreate(t.Context(), &container.Config{Image: "busybox:latest", Cmd: []string{"sleep", "infinity"}},
+		&container.HostConfig{NetworkMode: container.NetworkMode(s.project + "_default")}, nil, nil, s.project+"guest")
+	must(t, err)
+	defer func() {
+		must(t, s.docker.ContainerRemove(context.Background(), guest.ID, container.RemoveOptions{Force: true}))
+	}()
+	must(t, s.docker.ContainerStart(t.Context(), guest.ID, container.StartOptions{}))
+	before := s.inspect(t, "web-1").State.StartedAt
+	err = s.up(t, build(""), engine.DiffOptions{})
+	if err == nil || !strings.Contains(err.Error(), "container "+s.project+"guest of another project is on it") {
+		t.Errorf("got error %v, want one that names the container of another project", err)
+	}
+	if s.inspect(t, "web-1").State.StartedAt != before {
+		t.Error("web was stopped for a network that can't be made anew")
+	}
+}
+
+// testNetworkPutBack holds that a network whose new definition the Engine refuses comes back as it was, with its users.
+func testNetworkPutBack(t *testing.T, s *suite) {
+	build := func(subnet string) *compose.Project {
+		p := s.recipe(svc("db", joins("default", "other")), svc("web", joins("default"), waits("db", compose.Started)))
+		*p.Networks[0], *p.Networks[1] = *s.network("default", subnet), *s.network("other", s.subnet)
+		return p
+	}
+	s.mustUp(t, build(""), engine.DiffOptions{})
+	db := s.inspect(t, "db-1").ID
+	err := s.up(t, build(s.subnet), engine.DiffOptions{}) // taken by the other one
+	var back *engine.RolledBackError
+	if !errors.As(err, &back) || back.Restore != nil || !slices.Equal(back.Services, []string{"db", "web"}) {
+		t.Fatalf("got error %v, want a RolledBackError of db and web", err)
+	}
+	s.expect(t, map[string]string{"db-1": "running", "web-1": "running"})
+	s.mustUp(t, build(""), engine.DiffOptions{})
+	if s.inspect(t, "db-1").ID != db {
+		t.Error("the container was replaced, though its network is as it was")
 	}
 }
 
