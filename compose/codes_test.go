@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -154,5 +155,32 @@ func TestExplainNamesTheNearestCode(t *testing.T) {
 	}
 	if _, hint, ok := Explain("unknwon-key"); ok || hint != `did you mean "unknown-key"?` {
 		t.Errorf("unknwon-key: %q, %v", hint, ok)
+	}
+}
+
+// TestEveryCodeHasAGolden holds that each code is in a text that is compared exactly: of a recipe, a script or a test.
+func TestEveryCodeHasAGolden(t *testing.T) {
+	elsewhere := map[string]string{
+		"loader-panic": "no input is known that makes the loader panic; what did was reported and mended there",
+	}
+	var texts strings.Builder
+	for _, pattern := range []string{"../testdata/recipes/*/diagnostics.txt", "../testdata/script/*.txt", "*_test.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %v", pattern, err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			texts.Write(text)
+		}
+	}
+	for _, code := range Codes() {
+		found := regexp.MustCompile(`\[` + regexp.QuoteMeta(code.Name) + `\\?\]`).MatchString(texts.String())
+		if _, excused := elsewhere[code.Name]; found == excused {
+			t.Errorf("%s: in a golden %v, excused %v", code.Name, found, excused)
+		}
 	}
 }

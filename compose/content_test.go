@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -88,5 +89,16 @@ func TestAFileIsReadOnce(t *testing.T) {
 		if got := string(s.Files[0].Content); got != "first" {
 			t.Errorf("service %s has %q", s.Name, got)
 		}
+	}
+}
+
+func TestAKeyThatCantBeHadIsTold(t *testing.T) {
+	src := Source{Dir: t.TempDir(), Files: []string{"-"}, Name: "shop", Environ: []string{"WORD=hunter2"},
+		Stdin: strings.NewReader("services: {web: {image: 'app:1', secrets: [s]}}\nsecrets: {s: {environment: WORD}}\n"),
+		Key:   func() ([]byte, error) { return nil, errors.New("no space left on device") }}
+	_, _, err := Load(context.Background(), src)
+	want := "-:2:11: error: the key to digest it with can't be had: no space left on device [no-key]"
+	if err == nil || err.Error() != want {
+		t.Errorf("error\n got %v\nwant %s", err, want)
 	}
 }

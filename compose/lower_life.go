@@ -167,6 +167,9 @@ func (s *serviceLowering) replicas() {
 	if d == nil {
 		return
 	}
+	if s.src.Scale != nil && d.Replicas != nil && *s.src.Scale != *d.Replicas {
+		s.refuse("scale", codeConflict, "keep one of them", "scale and deploy.replicas say different things")
+	}
 	if d.Mode != "" && d.Mode != "replicated" {
 		s.warn("deploy.mode", codeIgnored, "set deploy.replicas", "deploy mode %q is ignored: on one machine, replicas say how many run", d.Mode)
 	}

@@ -138,8 +138,7 @@ func portKey(hostIP, published, target, protocol string) string {
 // merge keeps of the items that mean the same the last one, in the place of the first. Attributes that may hold an item
 // twice do so within one list only.
 func merge(attribute string, all []member) []member {
-	set := slices.Contains(strings.Fields("ports volumes devices configs secrets env_file config expose tmpfs links profiles "+
-		"aliases link_local_ips dns dns_opt dns_search cap_add cap_drop"), attribute)
+	set := isSet(attribute)
 	var kept []member
 	first := map[string]int{}
 	for _, m := range all {
@@ -155,4 +154,10 @@ func merge(attribute string, all []member) []member {
 		}
 	}
 	return kept
+}
+
+// isSet tells whether the loader keeps one of several items with one key, also within a list.
+func isSet(attribute string) bool {
+	return contains("ports volumes devices configs secrets env_file config expose tmpfs links profiles aliases link_local_ips "+
+		"dns dns_opt dns_search cap_add cap_drop", attribute)
 }

@@ -49,9 +49,8 @@ func sayings() []saying {
 		{pattern: `unsupported env_file format "([^"]*)"`, code: "invalid-value", message: `the env file format "$1" is unknown`, hint: "leave it out, or use raw"},
 		{pattern: `'(services\[[^']+|networks\[[^']+|volumes\[[^']+|configs\[[^']+|secrets\[[^']+)':? (.+)`, code: "invalid-value", path: "$1", message: "the value can't be read: $2"},
 		{pattern: `validating [^:]+: (\S+) (.+)`, code: "invalid-value", path: "$1", message: "$2"},
-		{pattern: `services\.(\S+): can't set distinct values on '(\S+)' and '(\S+)'`, code: "conflicting-values", path: "services.$1.$2",
-			message: `"$2" and "$3" have different values`, hint: "set one of the two"},
 		{pattern: `((?:services|networks|volumes|configs|secrets|models|jobs)\.[^\s:]+): (.+)`, code: "invalid-value", path: "$1", message: "$2"},
+		{pattern: `^service "([^"]+)" (.+)`, code: "invalid-recipe", path: "services.$1", message: `service "$1" $2`},
 	}
 }
 
@@ -72,11 +71,13 @@ func (r *recipe) translate(failure error) []finding {
 		var found []finding
 		for _, match := range pattern.FindAllStringSubmatchIndex(text, -1) {
 			expand := func(template string) string { return string(pattern.ExpandString(nil, template, text, match)) }
-			f := finding{Diagnostic: r.whole(s.code, tidy(expand(s.message)))}
+			f := finding{Diagnostic: r.whole(s.code, strings.ReplaceAll(tidy(expand(s.message)), "|", ", "))}
 			f.Hint, f.derived = orElse(s.hint, unitHint(f.Message)), s.code == "empty-recipe" && len(r.pruned) > 0
 			if f.Path = loaderPath(expand(s.path)); f.Path != "" {
 				f.Message = withKey(f.Message, f.Path)
-				f.place(r.index.find(f.Path))
+				s := r.index.find(f.Path)
+				f.place(s)
+				f.among(s)
 			} else {
 				r.quote(&f, expand("$1"))
 			}
@@ -87,6 +88,27 @@ func (r *recipe) translate(failure error) []finding {
 		}
 	}
 	return []finding{{Diagnostic: r.whole("invalid-recipe", "the recipe can't be loaded: "+tidy(text))}}
+}
+
+// among points a finding about a list or mapping at the item or key that its message quotes.
+func (f *finding) among(s spot) {
+	if s.rest != "" || s.value == nil || s.value.Kind == yaml.ScalarNode {
+		return
+	}
+	step := 1
+	if s.value.Kind == yaml.MappingNode {
+		step = 2
+	}
+	for i := 0; i < len(s.value.Content); i += step {
+		text := scalar(resolve(s.value.Content[i]))
+		key, _, _ := strings.Cut(text, "=")
+		for _, text := range []string{text, strings.TrimSpace(key)} {
+			if text != "" && slices.Contains(strings.FieldsFunc(f.Message, func(c rune) bool { return strings.ContainsRune(" '\",", c) }), text) {
+				f.Line, f.Column = s.doc.at(s.value.Content[i])
+				return
+			}
+		}
+	}
 }
 
 // withKey puts the key into a message that the loader gives about its value.
@@ -101,10 +123,13 @@ func withKey(message, path string) string {
 	return message
 }
 
-// unitHint says how an amount of bytes is written, where that was what couldn't be read.
+// unitHint says how an amount of bytes or a time is written, where that was what couldn't be read.
 func unitHint(message string) string {
 	if strings.Contains(message, "invalid suffix:") || strings.Contains(message, "invalid size:") {
 		return "write a number, with b, k, m or g behind it, as 512m"
+	}
+	if regexp.MustCompile(`invalid duration|in duration "`).MatchString(message) {
+		return "write a time as 90s, 1m30s or 2h"
 	}
 	return ""
 }

@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/compose-spec/compose-go/v2/interpolation"
 	"github.com/compose-spec/compose-go/v2/loader"
@@ -53,14 +52,6 @@ func compile() (*jsonschema.Schema, error) {
 		return nil, err
 	}
 	compiler := jsonschema.NewCompiler()
-	compiler.RegisterFormat(&jsonschema.Format{Name: "duration", Validate: func(value any) error {
-		text, ok := value.(string)
-		if !ok {
-			return nil // the type is another rule's
-		}
-		_, err := time.ParseDuration(text)
-		return err
-	}})
 	if err := compiler.AddResource(name, text); err != nil {
 		return nil, err
 	}
@@ -232,12 +223,13 @@ func (v *violations) leaf(e *jsonschema.ValidationError) {
 		if got, ok := k.Got.(string); ok {
 			f.Hint = didYouMean(got, stringsOf(k.Want))
 		}
-	case *kind.Format:
-		v.add(at, "invalid-"+k.Want, fmt.Sprintf("%q is not a %s", name, k.Want)).Hint = "write it as 90s, 1m30s or 2h"
 	case *kind.Required:
 		f := v.add(at, "missing-key", fmt.Sprintf("%q lacks %s", name, strings.Join(inQuotes(k.Missing), ", ")))
 		f.derived = slices.ContainsFunc(k.Missing, func(key string) bool { return slices.Contains(v.pruned, join(f.Path, key)) })
 	case *kind.UniqueItems:
+		if isSet(at[len(at)-1]) {
+			return // the loader takes one of them, before it asks the schema
+		}
 		second := append(slices.Clone(at), fmt.Sprint(k.Duplicates[1]))
 		v.add(second, "duplicate-item", fmt.Sprintf("%q holds the same item twice", name))
 	case *kind.Minimum:
