@@ -119,7 +119,8 @@ func (a loadArchive) whole() loadArchive {
 	return a
 }
 
-// load streams the archive to the Engine, and holds its answer against what was promised.
+// load streams the archive to the Engine, and holds its answer against what was promised. The Engine is asked only once there
+// is something to send: until then the reading may wait for memory.
 func (a loadArchive) load(ctx context.Context, r *run) error {
 	meter := newMeter(a.archive.Size, r.amount)
 	ctx, patience := newPatience(ctx, r.opts.FinishWithin+a.unpacking())
@@ -141,14 +142,15 @@ func (a loadArchive) load(ctx context.Context, r *run) error {
 		write.CloseWithError(err)
 		streamed <- err
 	}()
-	answer, err := r.api.ImageLoad(ctx, read, client.ImageLoadWithQuiet(false))
 	var loaded []string
+	content := bufio.NewReader(read)
+	_, err := content.Peek(1)
 	if err == nil {
-		loaded, err = readLoad(answer.Body, func(done, total int64) {
+		patience.begin()
+		loaded, err = r.sendArchive(ctx, content, func(done, total int64) {
 			patience.renew()
 			meter.unpacked(done, total)
 		})
-		err = errors.Join(err, answer.Body.Close())
 	}
 	read.Close() // an Engine that refused has perhaps not read all
 	switch streamErr := <-streamed; {
@@ -158,6 +160,16 @@ func (a loadArchive) load(ctx context.Context, r *run) error {
 		return errors.Join(r.explain(ctx, err), a.withdraw(ctx, r))
 	}
 	return a.check(ctx, r, loaded)
+}
+
+// sendArchive has the Engine load an archive, and returns the tags and IDs that it tells.
+func (r *run) sendArchive(ctx context.Context, content io.Reader, progress func(done, total int64)) ([]string, error) {
+	answer, err := r.api.ImageLoad(ctx, content, client.ImageLoadWithQuiet(false))
+	if err != nil {
+		return nil, err
+	}
+	loaded, err := readLoad(answer.Body, progress)
+	return loaded, errors.Join(err, answer.Body.Close())
 }
 
 // unpacking is how long the Engine may take for an archive without a word, on top of what any call may take: it is silent

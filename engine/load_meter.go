@@ -70,23 +70,36 @@ type patience struct {
 	span   time.Duration
 	cancel context.CancelFunc
 
-	mu    sync.Mutex
+	mu sync.Mutex
+	// timer is nil until patience begins.
 	timer *time.Timer
 }
 
-// newPatience returns a context that ends when renew was not called for a while.
+// newPatience returns a context that ends when nothing has moved for a span of time after begin.
 func newPatience(ctx context.Context, span time.Duration) (context.Context, *patience) {
 	ctx, cancel := context.WithCancel(ctx)
-	return ctx, &patience{span: span, cancel: cancel, timer: time.AfterFunc(span, cancel)}
+	return ctx, &patience{span: span, cancel: cancel}
+}
+
+func (p *patience) begin() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.timer = time.AfterFunc(p.span, p.cancel)
 }
 
 func (p *patience) renew() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.timer.Reset(p.span)
+	if p.timer != nil {
+		p.timer.Reset(p.span)
+	}
 }
 
 func (p *patience) end() {
-	p.timer.Stop()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.timer != nil {
+		p.timer.Stop()
+	}
 	p.cancel()
 }

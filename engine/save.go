@@ -59,9 +59,10 @@ func (e *Engine) PlanSave(ctx context.Context, refs []string, opts SaveOptions) 
 	}
 	var g graph
 	taken := map[string]bool{}
+	scanner := imports.Scanner{Memory: imports.NewMemory()}
 	for _, images := range together(found) {
 		file := fileName(images, taken)
-		g.add(saveArchive{file: file + opts.Compression.Ext(), images: images, opts: opts, saved: &Saved{}}, "wanted")
+		g.add(saveArchive{file: file + opts.Compression.Ext(), images: images, opts: opts, scanner: scanner, saved: &Saved{}}, "wanted")
 	}
 	return &Plan{Steps: g.steps(), parallel: newLoads(&Store{}, LoadOptions{}).parallel}, nil
 }
@@ -177,7 +178,9 @@ type saveArchive struct {
 	file   string
 	images []saving
 	opts   SaveOptions
-	saved  *Saved
+	// scanner reads what the Engine saves.
+	scanner imports.Scanner
+	saved   *Saved
 }
 
 func (a saveArchive) Target() Target { return Target{Kind: KindTarball, Name: a.file} }
@@ -210,8 +213,7 @@ func (a saveArchive) save(ctx context.Context, r *run) error {
 	if err := a.fetch(ctx, r, draft, names, m); err != nil {
 		return err
 	}
-	scanner := imports.Scanner{}
-	archives, err := scanner.Scan(ctx, draft)
+	archives, err := a.scanner.Scan(ctx, draft)
 	if err != nil {
 		return fmt.Errorf("reading what the engine saved: %w", err)
 	}
@@ -220,7 +222,7 @@ func (a saveArchive) save(ctx context.Context, r *run) error {
 		return err
 	}
 	*a.saved = Saved{File: a.file, Tags: tags}
-	return a.pack(ctx, scanner, archives[0], wanted, m)
+	return a.pack(ctx, archives[0], wanted, m)
 }
 
 // find gives the images of the Engine's archive the tags that they are saved under, each image once.
@@ -249,6 +251,7 @@ func (a saveArchive) find(images []imports.Image) ([]imports.Wanted, error) {
 // fetch writes the Engine's own archive of images to a file. An Engine that says nothing for too long is given up.
 func (a saveArchive) fetch(ctx context.Context, r *run, path string, names []string, m *meter) error {
 	ctx, patience := newPatience(ctx, r.opts.FinishWithin+time.Duration(m.total/(4<<20))*time.Second)
+	patience.begin()
 	defer patience.end()
 	file, err := os.Create(path)
 	if err != nil {
@@ -279,7 +282,7 @@ type readerFunc func([]byte) (int, error)
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // pack writes the tarball and takes its digest.
-func (a saveArchive) pack(ctx context.Context, scanner imports.Scanner, archive imports.Archive, wanted []imports.Wanted, m *meter) error {
+func (a saveArchive) pack(ctx context.Context, archive imports.Archive, wanted []imports.Wanted, m *meter) error {
 	file, err := os.Create(filepath.Join(a.opts.Dir, a.file))
 	if err != nil {
 		return fmt.Errorf("writing a tarball: %w", err)
@@ -289,7 +292,7 @@ func (a saveArchive) pack(ctx context.Context, scanner imports.Scanner, archive 
 	buffer := bufio.NewWriterSize(io.MultiWriter(file, sum), 128<<10)
 	compressed, err := imports.Compress(buffer, a.opts.Compression)
 	if err == nil {
-		err = scanner.Repack(ctx, compressed, archive, wanted, func(written int64) { m.packed(written, archive.Size) })
+		err = a.scanner.Repack(ctx, compressed, archive, wanted, func(written int64) { m.packed(written, archive.Size) })
 	}
 	if err == nil {
 		err = errors.Join(compressed.Close(), buffer.Flush(), file.Sync())

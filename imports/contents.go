@@ -24,6 +24,8 @@ type contents struct {
 	verify bool
 	// pour, if set, is where files are copied to while they are read.
 	pour *pour
+	// memory is what its decoders take of it.
+	memory *share
 
 	entries, names, kept int
 	dirs                 map[string]bool // at the top
@@ -46,9 +48,9 @@ type file struct {
 	err error
 }
 
-func newContents(verify bool) *contents {
+func newContents(verify bool, memory *share) *contents {
 	return &contents{
-		files: map[string]*file{}, links: map[string]string{}, dirs: map[string]bool{}, verify: verify,
+		files: map[string]*file{}, links: map[string]string{}, dirs: map[string]bool{}, verify: verify, memory: memory,
 		buffer: bufio.NewReaderSize(nil, 32<<10),
 	}
 }
@@ -202,7 +204,7 @@ func (c *contents) digest(f *file, raw, clear io.Writer) error {
 		c.inner = bufio.NewReaderSize(nil, 32<<10)
 	}
 	c.inner.Reset(source)
-	decoded, close, err := decompress(c.inner, f.how)
+	decoded, close, err := c.memory.decompress(c.inner, f.how)
 	defer close()
 	diff := sha256.New()
 	if err == nil {

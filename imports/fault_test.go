@@ -67,7 +67,7 @@ func TestFaults(t *testing.T) {
 		{"cut zstd", packed(t, Zstd, whole)[:100], Truncated, "unexpected EOF"},
 		{"cut xz", packed(t, Xz, whole)[:100], Truncated, "unexpected EOF"},
 		{"flipped checksum of gzip", flipped, Corrupt, "invalid checksum"},
-		{"huge dictionary of xz", hugeXz(t, whole), Excessive, "more memory than"},
+		{"huge dictionary of xz", hugeXz(t, whole), Excessive, "4GiB of memory, more than the 128MiB"},
 		{"configuration missing", tarOf(t, without(docker, config)...), Corrupt, "is not in the archive"},
 		{"configuration changed", tarOf(t, replaced(docker, config, arm.configJSON())...), Corrupt, "does not have the digest"},
 		{"configuration broken", tarOf(t, replaced(docker, config, "{")...), Corrupt, "decoding JSON"},

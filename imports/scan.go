@@ -34,6 +34,8 @@ type Scanner struct {
 	Root string
 	// Record, if set, saves reading archives that did not change since they were scanned.
 	Record *Record
+	// Memory, if set, bounds what decoders take, those of all that this scanner reads at the same time.
+	Memory *Memory
 }
 
 // Scan expands patterns as the shell does, and reads what they match: lists of archives, whose names end in .lst, and
@@ -152,7 +154,7 @@ func (s Scanner) read(a *Archive, source *source, sum hash.Hash) error {
 	head := make([]byte, magicSize)
 	n, _ := source.file.ReadAt(head, 0)
 	a.Compression = compressionOf(head[:n])
-	c := newContents(s.Verify)
+	c := newContents(s.Verify, &share{ctx: source.ctx, memory: s.Memory})
 	if a.Compression == Plain && sum == nil {
 		if err := c.read(tar.NewReader(source), nil); err != nil { // it seeks over layers
 			return c.judge(err)
@@ -170,7 +172,7 @@ func (s Scanner) decode(c *contents, how Compression, r io.Reader, sum hash.Hash
 	if sum != nil {
 		r = io.TeeReader(r, sum)
 	}
-	clear, close, err := decompress(bufio.NewReaderSize(r, 64<<10), how)
+	clear, close, err := c.memory.decompress(bufio.NewReaderSize(r, 64<<10), how)
 	defer close()
 	if err != nil {
 		return err

@@ -85,7 +85,7 @@ func (s Scanner) readAgain(ctx context.Context, a Archive, p *pour, progress fun
 	}
 	defer file.Close()
 	source := &source{ctx: ctx, file: file, progress: progress}
-	c := newContents(true)
+	c := newContents(true, &share{ctx: ctx, memory: s.Memory})
 	c.pour = p
 	if a.Compression == Plain {
 		err = c.judge(c.read(tar.NewReader(source), nil)) // it seeks over what is not wanted

@@ -120,7 +120,7 @@ func (m *importing) pack() error {
 	for i := range m.images {
 		tag := fmt.Sprintf("galley-bench:%d", i)
 		path := filepath.Join(m.dir, fmt.Sprintf("%03d.tar", i))
-		layers := []randomLayer{{uint64(i / shareOf), each / 2}, {uint64(1000 + i), each / 2}}
+		layers := []randomLayer{{uint64(i / shareOf), each / 2, each}, {uint64(1000 + i), each / 2, each}}
 		if err := writeImage(path, tag, layers); err != nil {
 			return fmt.Errorf("writing %q: %w", path, err)
 		}
@@ -133,6 +133,8 @@ func (m *importing) pack() error {
 type randomLayer struct {
 	seed  uint64
 	bytes int64
+	// repeats is after how many bytes the content begins anew, a multiple of a block's.
+	repeats int64
 }
 
 // writeTo writes the layer's tar.
@@ -141,9 +143,13 @@ func (l randomLayer) writeTo(out io.Writer) error {
 	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: fmt.Sprintf("data-%d", l.seed), Mode: 0o644, Size: l.bytes}); err != nil {
 		return err
 	}
-	random := rand.NewChaCha8([32]byte{byte(l.seed), byte(l.seed >> 8)})
+	seed := [32]byte{byte(l.seed), byte(l.seed >> 8)}
+	random := rand.NewChaCha8(seed)
 	block := make([]byte, 64<<10)
 	for left := l.bytes; left > 0; {
+		if (l.bytes-left)%l.repeats == 0 {
+			random.Seed(seed)
+		}
 		n := min(left, int64(len(block)))
 		random.Read(block[:len(block)/2])
 		if _, err := w.Write(block[:n]); err != nil {

@@ -33,6 +33,7 @@ func run(ctx context.Context) error {
 	within := flag.Duration("within", 6*time.Minute, "`time` after which no further round begins")
 	images := flag.Int("images", 20, "`number` of images in tarballs to load; 0 leaves that out")
 	bytes := flag.Int64("image-bytes", 2e9, "`bytes` that they have together")
+	packed := flag.Bool("packed", true, "measure the memory that reading compressed tarballs takes")
 	contests := flag.Bool("projects", true, "measure what is done with projects")
 	updates := flag.Bool("updates", true, "measure what is noticed of updates")
 	holds := flag.Bool("run", true, "measure what a supervisor takes, and how fast it repairs")
@@ -55,7 +56,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("finding %q: %w", *galley, err)
 	}
-	b := &bench{galley: program, runs: *runs, within: *within, projects: *contests, updates: *updates, holds: *holds, images: *images, bytes: *bytes}
+	b := &bench{galley: program, runs: *runs, within: *within, projects: *contests, updates: *updates, holds: *holds, images: *images, bytes: *bytes, packed: *packed}
 	return b.run(ctx)
 }
 
@@ -65,10 +66,11 @@ type bench struct {
 	runs   int
 	within time.Duration
 	// projects says whether to measure what is done with them, updates whether what is noticed of theirs, holds whether what
-	// a supervisor takes, images how many tarballs to load, with how many bytes in all.
+	// a supervisor takes, packed whether what reading tarballs takes, images how many to load, with how many bytes in all.
 	projects bool
 	updates  bool
 	holds    bool
+	packed   bool
 	images   int
 	bytes    int64
 }
@@ -100,14 +102,25 @@ func (b *bench) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if b.images <= 0 {
-		return nil
-	}
+	return b.tarballs(ctx, daemon, self)
+}
+
+// tarballs measures how they are read, and how they get into the Engine.
+func (b *bench) tarballs(ctx context.Context, daemon *dockerd.Daemon, self string) error {
 	dir, err := os.MkdirTemp("", "galley-bench")
 	if err != nil {
 		return fmt.Errorf("making a folder for tarballs: %w", err)
 	}
 	defer os.RemoveAll(dir)
+	if b.packed {
+		p := &packing{self: self, galley: b.galley, dir: dir}
+		if err := p.run(ctx); err != nil {
+			return err
+		}
+	}
+	if b.images <= 0 {
+		return nil
+	}
 	m := &importing{self: self, galley: b.galley, dir: dir, api: daemon.Client(), host: daemon.Host(), images: b.images, bytes: b.bytes}
 	return m.run(ctx, b.runs, time.Now().Add(b.within))
 }

@@ -206,7 +206,7 @@ func tarballHint(fault imports.Fault) string {
 	case imports.NotImage:
 		return "`docker save` and `galley export` write tarballs that can be imported"
 	case imports.Excessive:
-		return "pack it again with gzip, or with zstd as it comes"
+		return "unpack it and pack it again, with gzip, xz -6 or zstd -19"
 	case imports.WrongPlatform:
 		return "export it on a machine like this one, or after `docker pull --platform`"
 	case imports.WrongChecksum:

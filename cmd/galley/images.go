@@ -60,8 +60,9 @@ With --format json one object is printed; its fields are stable:
 			case len(files) == 0:
 				return &usageError{err: errors.New("--tarballs needs a FILE")}
 			}
-			spareMemory()
-			archives, err := imports.Scanner{Verify: flags.verify}.Scan(cmd.Context(), files...)
+			scanner := thriftyScanner()
+			scanner.Verify = flags.verify
+			archives, err := scanner.Scan(cmd.Context(), files...)
 			return c.printArchives(&flags, archives, err)
 		},
 	}

@@ -47,8 +47,10 @@ called is told to the Engine last: one that is broken leaves nothing behind. Eve
 tarball that can't be used is told, with the line that lists it; the others are loaded,
 and the exit code is 1.
 
-It takes less than 50 MB of memory, but for tarballs that were packed with a larger
-dictionary than xz and zstd have by themselves, as by xz -9: that is taken on top.
+It takes less than 50 MB of memory, however large the tarballs are. Unpacking xz and zstd
+takes as much as they were packed with: 8 MB after xz -6 or zstd -19, but 64 MB after
+xz -9 and 128 MB after zstd --ultra -22. What was packed with more than 24 MB is loaded
+alone, and that much comes on top; more than 128 MB, as after zstd --long=31, is refused.
 
 Of several tarballs that give the same tag to different images the last one counts.`,
 		RunE: func(cmd *cobra.Command, globs []string) error {
@@ -80,18 +82,20 @@ func (i *importFlags) patterns() []string {
 	return i.globs
 }
 
-// spareMemory has garbage collected early while tarballs are read: each decoder of xz makes a dictionary of 8 MB and more,
-// and the collector would leave several times those in use. It is no hard limit.
-func spareMemory() {
+// thriftyScanner reads tarballs in little memory. It has garbage collected early, of which each decoder of xz leaves as much
+// as it has taken; the collector would leave several times that. It is no hard limit.
+func thriftyScanner() imports.Scanner {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(32 << 20)
 	}
+	return imports.Scanner{Memory: imports.NewMemory()}
 }
 
-// scanner reads tarballs, and remembers them from one time to the next.
+// scanner is one that remembers tarballs from one time to the next.
 func (c *cli) scanner(root string) imports.Scanner {
-	spareMemory()
-	return imports.Scanner{Root: root, Record: imports.OpenRecord(filepath.Join(c.paths().State, "tarballs"))}
+	s := thriftyScanner()
+	s.Root, s.Record = root, imports.OpenRecord(filepath.Join(c.paths().State, "tarballs"))
+	return s
 }
 
 // importer loads what tarballs hold and an Engine lacks, and tells of it in its caller's way.
