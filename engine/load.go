@@ -23,6 +23,9 @@ type LoadOptions struct {
 	Scanner imports.Scanner
 	// Parallel is how many archives are loaded at once; 0 is one for each CPU.
 	Parallel int
+	// Refs are what recipes call images. One that is named by a registry's digest gets its [imports.DigestTag], whatever the
+	// archive calls it, unless the Engine has it by that digest.
+	Refs []string
 }
 
 // Store is what an Engine has of images, and how it keeps them.
@@ -93,6 +96,12 @@ func (s *Store) tagged(tag string) string {
 		}
 	}
 	return ""
+}
+
+// knows tells whether the Engine has what a reference names by digest, by that.
+func (s *Store) knows(ref string) bool {
+	_, digest := canonical(ref)
+	return slices.ContainsFunc(s.Images, func(have image.Summary) bool { return slices.Contains(have.RepoDigests, digest) })
 }
 
 // PlanLoad compares what archives hold with what the Engine has, and returns the plan that loads and tags what is missing:
@@ -221,7 +230,7 @@ func (d *imageDiffer) award(archives []imports.Archive) {
 			if !img.Runs {
 				continue
 			}
-			for _, tag := range img.Tags {
+			for _, tag := range append(d.digestTags(img), img.Tags...) {
 				last, claimed := d.owner[tag]
 				switch {
 				case !claimed:
@@ -233,6 +242,17 @@ func (d *imageDiffer) award(archives []imports.Archive) {
 			}
 		}
 	}
+}
+
+// digestTags are those by which the recipes' digests are known here.
+func (d *imageDiffer) digestTags(img imports.Image) []string {
+	var tags []string
+	for _, ref := range d.opts.Refs {
+		if img.Answers(ref) && !d.have.knows(ref) {
+			tags = append(tags, imports.DigestTag(ref))
+		}
+	}
+	return tags
 }
 
 // tagsOf are the tags that an image gets.

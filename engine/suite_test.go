@@ -96,6 +96,7 @@ func tests() map[string]func(*testing.T, *suite) {
 		"tarballs are loaded once and recognised":                       testLoad,
 		"layers that are there are left out":                            testLoadOnTop,
 		"nothing is left of a broken tarball":                           testLoadBroken,
+		"images locked by digest come from any tool's tarball":          testLoadShapes,
 		"what is saved can be loaded again":                             testSave,
 	}
 }

@@ -35,8 +35,15 @@ func DigestTag(ref string) string {
 	return reference.FamiliarName(named) + ":" + strings.Replace(digested.Digest().String(), ":", "-", 1)
 }
 
+// Answers tells whether a reference names the image by a registry's digest, whatever the archive calls it.
+func (i Image) Answers(ref string) bool {
+	named, err := reference.ParseNormalizedNamed(ref)
+	digested, ok := named.(reference.Digested)
+	return err == nil && ok && slices.Contains(i.Digests, digested.Digest().String())
+}
+
 // Find returns the image that a reference, or an ID, stands for once all archives were loaded, in their order: of several
-// with the tag the last one. None is an [*AbsentError]. What a registry's digest names is found by its [DigestTag].
+// with the tag the last one. None is an [*AbsentError]. What a registry's digest names is found by that, or by its [DigestTag].
 func Find(archives []Archive, ref string) (Image, error) {
 	named, err := reference.ParseNormalizedNamed(ref)
 	tag, _ := familiar(ref)
@@ -44,7 +51,7 @@ func Find(archives []Archive, ref string) (Image, error) {
 	for _, a := range slices.Backward(archives) {
 		for _, img := range a.Images {
 			switch {
-			case img.ID == ref, tag != "" && slices.Contains(img.Tags, tag):
+			case img.ID == ref, img.Answers(ref), tag != "" && slices.Contains(img.Tags, tag):
 				return img, nil
 			case err == nil:
 				absent.Near = append(absent.Near, sameRepository(img.Tags, reference.FamiliarName(named))...)

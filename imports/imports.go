@@ -42,6 +42,9 @@ type Image struct {
 	// Digest is that of what the archive's index names, a manifest or an index of platforms: the image's ID under the
 	// containerd image store. Empty where the archive has no index.
 	Digest string `json:"digest,omitempty"`
+	// Digests are all by which a registry may name it: its manifest's, and those of the indexes that lead to that. None where
+	// the archive has no index.
+	Digests []string `json:"digests,omitempty"`
 	// Fingerprint tells the configuration from others as [Fingerprint] does.
 	Fingerprint string `json:"fingerprint,omitempty"`
 	// Platform is the image's own; Platforms are all that the archive carries of it.

@@ -104,11 +104,11 @@ func (c *contents) expand(d descriptor, depth int) ([]variant, error) {
 	case f.doc.Manifests != nil && depth > maxDepth:
 		return nil, flawf(Corrupt, "indexes nest deeper than %d", maxDepth)
 	case f.doc.Manifests != nil:
-		return c.expandIndex(f.doc.Manifests, depth)
+		return c.expandIndex(d.Digest, f.doc.Manifests, depth)
 	case f.doc.Config == nil || !describesImage(f.doc.Config.MediaType):
 		return nil, nil
 	}
-	v := variant{}
+	v := variant{digests: []string{d.Digest}}
 	if v.config, err = c.blob(descriptor{Digest: f.doc.Config.Digest, Size: f.doc.Config.Size}); err != nil {
 		return nil, err
 	}
@@ -137,7 +137,7 @@ func describesImage(mediaType string) bool {
 }
 
 // expandIndex leaves out the platforms that are not in the archive: tools write the whole index, whatever was asked for.
-func (c *contents) expandIndex(descriptors []descriptor, depth int) ([]variant, error) {
+func (c *contents) expandIndex(digest string, descriptors []descriptor, depth int) ([]variant, error) {
 	var variants []variant
 	var missing *absent
 	for _, d := range descriptors {
@@ -150,6 +150,9 @@ func (c *contents) expandIndex(descriptors []descriptor, depth int) ([]variant, 
 		}
 		if err != nil {
 			return nil, err
+		}
+		for i := range more {
+			more[i].digests = append(more[i].digests, digest)
 		}
 		variants = append(variants, more...)
 	}

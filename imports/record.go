@@ -27,8 +27,8 @@ type Record struct {
 
 // recordContent is what the file holds, as JSON, behind a line with its checksum.
 type recordContent struct {
-	// Archives are by path.
-	Archives map[string]recordedArchive `json:"archives"`
+	// Archives are by path. The key is another one whenever more is found in them than before.
+	Archives map[string]recordedArchive `json:"archives.2"`
 	// Manifests are by the configuration's digest; see [Record.Manifest].
 	Manifests map[string]string `json:"manifests"`
 }

@@ -39,6 +39,8 @@ type variant struct {
 	platform Platform
 	config   *file
 	layers   []layer
+	// digests are those of its manifest and of the indexes that lead to it.
+	digests []string
 }
 
 // resolve makes images out of the documents that are there. An *absent error says which further one is needed.
@@ -184,7 +186,8 @@ func choose(variants []variant, machine Platform) (*found, error) {
 	f.layers = best.layers
 	f.Image = Image{
 		ID: best.config.digest, Fingerprint: doc.fingerprint, Platform: best.own(), Platforms: f.Platforms, Runs: bestFit >= 0,
-		Tags: []string{}, DiffIDs: append([]string{}, doc.RootFS.DiffIDs...), Layers: []Layer{},
+		Digests: best.digests,
+		Tags:    []string{}, DiffIDs: append([]string{}, doc.RootFS.DiffIDs...), Layers: []Layer{},
 	}
 	if s := doc.Config; s != nil {
 		f.Entrypoint, f.Cmd, f.Healthcheck = s.Entrypoint, s.Cmd, s.Healthcheck.export()

@@ -52,6 +52,11 @@ takes as much as they were packed with: 8 MB after xz -6 or zstd -19, but 64 MB 
 xz -9 and 128 MB after zstd --ultra -22. What was packed with more than 24 MB is loaded
 alone, and that much comes on top; more than 128 MB, as after zstd --long=31, is refused.
 
+An image that the recipe names by a registry's digest, NAME@sha256:..., itself or by its
+lock, is recognised by that digest in tarballs that hold its manifest, as OCI archives of
+skopeo, podman and buildx do, whatever they call it: "up --import" finds it so, and import
+with -f RECIPE.
+
 Of several tarballs that give the same tag to different images the last one counts.`,
 		RunE: func(cmd *cobra.Command, globs []string) error {
 			flags.globs = globs
@@ -103,9 +108,11 @@ type importer struct {
 	scanner  imports.Scanner
 	patterns []string
 	parallel int
-	apply    func(context.Context, *engine.Engine, *engine.Plan) error
-	warn     func(text string)
-	say      func(text string)
+	// refs are what the recipe calls its images.
+	refs  []string
+	apply func(context.Context, *engine.Engine, *engine.Plan) error
+	warn  func(text string)
+	say   func(text string)
 }
 
 // importer shows its progress on the terminal.
@@ -131,6 +138,13 @@ func (c *cli) importer(flags *importFlags) *importer {
 
 func (c *cli) importOnly(ctx context.Context, flags *importFlags) error {
 	i := c.importer(flags)
+	if len(c.global.files) > 0 {
+		project, err := c.load(ctx)
+		if err != nil {
+			return err
+		}
+		i.refs = project.Images()
+	}
 	archives, faults := i.scanner.Scan(ctx, i.patterns...)
 	if ctx.Err() != nil || len(archives) == 0 && faults != nil {
 		return faults
@@ -162,6 +176,7 @@ func (c *cli) importFirst(ctx context.Context, s *survey, flags *importFlags) (f
 // lacks an image of the recipe. Where it has them all, as after a reboot, the recipe does not suffer from a tarball: faults
 // are what is to be told then.
 func (i *importer) before(ctx context.Context, e *engine.Engine, project *compose.Project) (faults, err error) {
+	i.refs = project.Images()
 	archives, faults := i.scanner.Scan(ctx, i.patterns...)
 	if ctx.Err() != nil {
 		return nil, faults
@@ -190,7 +205,7 @@ func quotedList(texts []string) string {
 
 // load has the Engine load what it lacks of archives, and adds what goes wrong to the faults of their scan.
 func (i *importer) load(ctx context.Context, e *engine.Engine, archives []imports.Archive, faults error) error {
-	plan, err := e.PlanLoad(ctx, archives, engine.LoadOptions{Scanner: i.scanner, Parallel: i.parallel})
+	plan, err := e.PlanLoad(ctx, archives, engine.LoadOptions{Scanner: i.scanner, Parallel: i.parallel, Refs: i.refs})
 	if err != nil {
 		return errors.Join(faults, err)
 	}
