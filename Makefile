@@ -32,7 +32,7 @@ bench: build ## Measure galley beside docker-compose 1.29 and 2.40 on a private 
 
 matrix: ## Run the tests of the engine on each of ENGINES="20.10 26.1 28.5 28.5+containerd"
 	@for version in $(ENGINES); do \
-		echo "== Docker Engine $$version" && GALLEY_TEST_ENGINE=$$version go test -count=1 -timeout 15m ./engine/... ./cmd/... || exit 1; \
+		echo "== Docker Engine $$version" && GALLEY_TEST_ENGINE=$$version go test -count=1 -timeout 60m ./engine/... ./cmd/... || exit 1; \
 	done
 
 release: build ## Put bin/galley into bosh/release, check that, and create the release where the bosh CLI is

@@ -337,11 +337,11 @@ func (s *soak) until(what string, is func() bool) {
 	s.Helper()
 	again := time.NewTicker(100 * time.Millisecond)
 	defer again.Stop()
-	for deadline := time.After(time.Minute); !is(); {
+	for deadline := time.After(3 * time.Minute); !is(); {
 		select {
 		case <-again.C:
 		case <-deadline:
-			s.Fatalf("within a minute, not: %s", what)
+			s.Fatalf("within three minutes, not: %s", what)
 		}
 	}
 }
