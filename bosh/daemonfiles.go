@@ -20,13 +20,15 @@ type DaemonFiles struct {
 	DaemonJSON, CertsDir string
 	// AuthFile is a config.json with the credentials, for galley. It belongs to the spec alone.
 	AuthFile string
+	// DryRun: nothing is written; what is returned is what would be.
+	DryRun bool
 }
 
 // Write brings the files to what the spec says, each at once, and returns the paths of those that it changed or removed,
 // sorted. What is as wanted is not touched. In CertsDir only what an earlier Write left is removed. The spec must have
 // passed [DaemonSpec.Check].
 func (s *DaemonSpec) Write(files DaemonFiles) (changed []string, err error) {
-	w := &specWriter{}
+	w := &specWriter{dry: files.DryRun}
 	if files.DaemonJSON != "" {
 		text, err := s.daemonJSON()
 		if err != nil {
@@ -139,6 +141,8 @@ func certsName(address string) string {
 
 // specWriter writes files and remembers what it changed; after a failure it goes on with the others.
 type specWriter struct {
+	// dry: nothing is written, changed are the files that would be.
+	dry     bool
 	changed []string
 	err     error
 }
@@ -148,9 +152,11 @@ func (w *specWriter) fail(err error) { w.err = errors.Join(w.err, err) }
 // fill brings a registry's directory to the files, by name. The mark comes first: whatever happens then, it is known whose
 // the files are.
 func (w *specWriter) fill(dir string, files map[string]string) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		w.fail(err)
-		return
+	if !w.dry {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			w.fail(err)
+			return
+		}
 	}
 	w.clear(dir, files)
 	names := slices.Sorted(maps.Keys(files))
@@ -182,20 +188,29 @@ func (w *specWriter) clear(dir string, keep map[string]string) {
 			continue
 		}
 		path := filepath.Join(dir, name)
-		switch err := os.Remove(path); {
+		switch err := w.remove(path); {
 		case err == nil:
 			w.changed = append(w.changed, path)
 		case !errors.Is(err, fs.ErrNotExist):
 			w.fail(err)
 		}
 	}
-	if keep != nil {
+	if keep != nil || w.dry {
 		return
 	}
 	if err := os.Remove(filepath.Join(dir, ownMark)); err != nil {
 		w.fail(err)
 	}
 	_ = os.Remove(dir) // others may have files there
+}
+
+// remove removes a file, or tells whether it is there.
+func (w *specWriter) remove(path string) error {
+	if w.dry {
+		_, err := os.Lstat(path)
+		return err
+	}
+	return os.Remove(path)
 }
 
 // write replaces a file at once, unless it is as wanted, and tells whether it did.
@@ -205,8 +220,11 @@ func (w *specWriter) write(path string, text []byte, mode fs.FileMode) bool {
 			return false
 		}
 	}
-	err := WriteFile(path, text)
-	if err == nil && mode != 0o600 {
+	var err error
+	if !w.dry {
+		err = WriteFile(path, text)
+	}
+	if err == nil && mode != 0o600 && !w.dry {
 		err = os.Chmod(path, mode)
 	}
 	if err != nil {

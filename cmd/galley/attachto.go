@@ -47,5 +47,6 @@ container with a terminal; an interruption leaves one without.`,
 	flags.BoolVar(&noStdin, "no-stdin", false, "do not pass standard input on")
 	flags.BoolVar(&sigProxy, "sig-proxy", false, "")
 	flags.Lookup("sig-proxy").Hidden = true
+	c.refuseDryRun("`galley logs SERVICE` shows what the container says", cmd)
 	return cmd
 }

@@ -24,24 +24,38 @@ func (c *cli) boshCommand() *cobra.Command {
 		Long: `The scripts of the jobs in bosh/release only call these commands. They take everything
 from the job's rendered properties in /var/vcap/jobs/docker/config.
 
-image-release makes a release of images out of a recipe, anywhere.`,
+image-release makes a release of images out of a recipe, anywhere. Of the others, those
+that change something refuse --dry-run: a VM's plan is that of galley plan, stop and
+daemon-config.`,
 	}
 	vm := bosh.VM{}
 	cmd.PersistentFlags().StringVar(&vm.Root, "root", "/", "`DIR` that the VM's paths start from")
-	cmd.AddCommand(
+	changing := []*cobra.Command{
 		c.boshPreStart(&vm),
-		c.boshPostStart(&vm),
 		c.boshDrain(&vm),
 		c.boshPostStop(&vm),
 		c.boshDocker(&vm),
 		c.boshSupervisor(&vm),
 		c.boshSupervise(&vm),
-		c.boshEnv(&vm),
 		c.boshRunTask(&vm),
-		c.boshSmokeTests(&vm),
-		c.boshImageRelease(),
-	)
+	}
+	c.refuseDryRun("`galley plan`, and `galley stop` or `galley daemon-config` with --dry-run, show what would be done", changing...)
+	cmd.AddCommand(changing...)
+	cmd.AddCommand(c.boshPostStart(&vm), c.boshEnv(&vm), c.boshSmokeTests(&vm), c.boshImageRelease())
 	return cmd
+}
+
+// refuseDryRun lets commands that change something, and are more than a plan, say so instead of doing it.
+func (c *cli) refuseDryRun(hint string, commands ...*cobra.Command) {
+	for _, cmd := range commands {
+		do := cmd.RunE
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			if c.global.dryRun {
+				return &usageError{err: fmt.Errorf("%s has no plan to show, so it takes no --dry-run", cmd.CommandPath()), hint: hint}
+			}
+			return do(cmd, args)
+		}
+	}
 }
 
 // boshDocker starts and stops dockerd, for monit.

@@ -65,6 +65,9 @@ func (c *cli) imageRelease(ctx context.Context, flags *imageReleaseFlags) error 
 	if _, err := os.Lstat(dir); err == nil {
 		return fmt.Errorf("making the release %q: it is there already", dir)
 	}
+	if c.global.dryRun {
+		return c.export(ctx, &exportFlags{dir: dir, compress: flags.compress}, nil)
+	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return fmt.Errorf("making the release: %w", err)
 	}

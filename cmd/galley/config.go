@@ -48,7 +48,7 @@ com.docker.compose.config-hash on its containers.`,
 	}
 	f := cmd.Flags()
 	f.Var(newChoice(&flags.format, "", "", "yaml", "json"), "format", "yaml (the default) or json")
-	f.StringVarP(&flags.output, "output", "o", "", "write to `FILE`")
+	f.StringVarP(&flags.output, "output", "o", "", "write to `FILE`; with --dry-run it is printed")
 	f.BoolVarP(&flags.quiet, "quiet", "q", false, "only say whether the recipe is valid")
 	f.BoolVar(&flags.services, "services", false, "print the services' names")
 	f.BoolVar(&flags.networks, "networks", false, "print the networks' names")
@@ -133,7 +133,7 @@ func (c *cli) printRecipe(recipe *compose.Canonical, flags *configFlags) error {
 	if err != nil {
 		return fmt.Errorf("writing the recipe: %w", err)
 	}
-	if flags.output != "" {
+	if flags.output != "" && !c.global.dryRun {
 		if err := os.WriteFile(c.absolute(flags.output), text, 0o666); err != nil {
 			return fmt.Errorf("writing the recipe: %w", err)
 		}

@@ -51,7 +51,7 @@ listed are removed, if daemon-config wrote them. --auth-file belongs to the spec
 	f.StringVar(&flags.daemonJSON, "daemon-json", "", "dockerd's daemon.json, a `FILE`")
 	f.StringVar(&flags.certsDir, "certs-dir", "", "dockerd's certs.d, a `DIR`ectory; it reads /etc/docker/certs.d")
 	f.StringVar(&flags.authFile, "auth-file", "", "`FILE` for the credentials, as --registry-auth-file takes it")
-	f.BoolVar(&flags.check, "check", false, "check the spec and write nothing; so does --dry-run")
+	f.BoolVar(&flags.check, "check", false, "check the spec and write nothing; --dry-run names what would be written")
 	return cmd
 }
 
@@ -71,10 +71,10 @@ func (c *cli) writeDaemonConfig(flags *daemonConfigFlags) error {
 		c.ui.warn(w.Error())
 		c.ui.hint(w.Hint)
 	}
-	if err != nil || flags.check || c.global.dryRun {
+	if err != nil || flags.check {
 		return err
 	}
-	files := bosh.DaemonFiles{DaemonJSON: c.absolute(flags.daemonJSON), CertsDir: c.absolute(flags.certsDir)}
+	files := bosh.DaemonFiles{DryRun: c.global.dryRun, DaemonJSON: c.absolute(flags.daemonJSON), CertsDir: c.absolute(flags.certsDir)}
 	if flags.authFile != "" {
 		files.AuthFile = c.absolute(flags.authFile)
 	}

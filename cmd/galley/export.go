@@ -141,6 +141,14 @@ func (c *cli) exportImages(ctx context.Context, e *engine.Engine, refs []string,
 	if err != nil {
 		return nil, err
 	}
+	compression := imports.Compression(flags.compress)
+	if c.global.dryRun {
+		plan, err := e.PlanSave(ctx, refs, engine.SaveOptions{Dir: dir, Compression: compression})
+		if err != nil {
+			return nil, err
+		}
+		return nil, c.printPlan(plan, "text")
+	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return nil, fmt.Errorf("exporting images: %w", err)
 	}
@@ -149,13 +157,9 @@ func (c *cli) exportImages(ctx context.Context, e *engine.Engine, refs []string,
 		return nil, fmt.Errorf("exporting images: %w", err)
 	}
 	defer os.RemoveAll(draft)
-	compression := imports.Compression(flags.compress)
 	plan, err := e.PlanSave(ctx, refs, engine.SaveOptions{Dir: draft, Compression: compression})
 	if err != nil {
 		return nil, err
-	}
-	if c.global.dryRun {
-		return nil, c.printPlan(plan, "text")
 	}
 	show := c.follow(ctx, e, "export", len(plan.Steps))
 	err = e.Apply(ctx, plan)
