@@ -55,7 +55,7 @@ func Acquire(ctx context.Context, path, command string, wait bool) (*Lock, error
 		}
 		return nil, refused(file, path, err)
 	}
-	return signed(file, path, command)
+	return signed(file, command), nil
 }
 
 // await sleeps in the kernel until the lock is given back. When ctx ends first, the sleeper gives back what it still gets.
@@ -67,7 +67,7 @@ func await(ctx context.Context, file *os.File, path, command string) (*Lock, err
 		if err != nil {
 			return nil, refused(file, path, err)
 		}
-		return signed(file, path, command)
+		return signed(file, command), nil
 	case <-ctx.Done():
 		holder := readHolder(file)
 		go func() {
@@ -97,14 +97,14 @@ func refused(file *os.File, path string, err error) error {
 	return fmt.Errorf("locking %q: %w", path, err)
 }
 
-// signed writes into the file of a lock just taken whose it is.
-func signed(file *os.File, path, command string) (*Lock, error) {
+// signed writes into the file of a lock just taken whose it is. Where that can't be, as on a full disk, others are told of an
+// unknown holder: the lock is the kernel's.
+func signed(file *os.File, command string) *Lock {
 	l := &Lock{file: file}
 	if err := l.sign(command); err != nil {
-		file.Close()
-		return nil, fmt.Errorf("writing the lock %q: %w", path, err)
+		_ = file.Truncate(0) // rather nobody than somebody who held it before
 	}
-	return l, nil
+	return l
 }
 
 // sign writes who holds the lock, for the message that others get.

@@ -99,8 +99,8 @@ func (r *run) asked(c ref, want Settings, err error) error {
 	case err == nil:
 		r.changes.asks(c.id, want, true)
 		return nil
-	case is[*UnreachableError](err), errdefs.IsNotFound(err):
-		return err
+	case is[*UnreachableError](err), errdefs.IsNotFound(err), isFullDisk(err):
+		return err // a new one would fare no better
 	}
 	return &refusedError{id: c.id, err: err}
 }

@@ -27,6 +27,16 @@ func (d *differ) adjust(p *servicePlan, r *replica) []*node {
 	return append(nodes, d.reconnect(p, r, want)...)
 }
 
+// record has the Engine write down a container of which it lists what was before: each change of a container, also one of
+// nothing, has it written down as a whole (moby daemon/update.go).
+func (d *differ) record(p *servicePlan, r *replica) []*node {
+	if !r.keep.Misrecorded {
+		return nil
+	}
+	why := fmt.Sprintf("it is %s, and the engine lists it as %s", r.keep.Phase, r.keep.Summary.State)
+	return []*node{d.add(updateContainer{subject: subject{r.ref, p.spec.Name}}, why)}
+}
+
 // update changes restart policy and limits, as far as that is possible.
 func (d *differ) update(p *servicePlan, c *Container, want Settings) *node {
 	names := differing(c.Settings, want)

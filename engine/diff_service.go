@@ -134,6 +134,7 @@ func (d *differ) planKeep(p *servicePlan, r *replica, turn gates) []*node {
 		if r.keep.Phase == container.StatePaused {
 			d.warn("container %s is paused and was left so", r.keep.Name)
 		}
+		ready = append(ready, d.record(p, r)...)
 		d.refreshFiles(p, r)
 		if d.unproven(p, r) {
 			d.rememberOld(p, r)

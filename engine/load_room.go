@@ -22,6 +22,9 @@ func (e *SpaceError) Error() string {
 	return fmt.Sprintf("the images need %s in %q, and %s are free", size(e.Need), e.Path, size(e.Free))
 }
 
+// isFullDisk tells whether something failed of a full disk, this machine's own or, in the Engine's words, the Engine's.
+func isFullDisk(err error) bool { return strings.Contains(err.Error(), unix.ENOSPC.Error()) }
+
 func size(bytes int64) string { return units.HumanSizeWithPrecision(float64(bytes), 3) }
 
 // free is the space that is left for the Engine's data, in bytes; ok is false where it can't be known: the Engine is on

@@ -80,7 +80,7 @@ type Note struct {
 	Kind NoteKind
 	// Service is what it is about, "" for the project.
 	Service string
-	// Text says what; Err why, with NoteFailed, NoteLost, NoteInvalid and NoteRolledBack.
+	// Text says what; Err why, with NoteFailed, NoteLost, NoteInvalid and NoteRolledBack, and sometimes with NoteWarned.
 	Text string
 	Err  error
 	// Took is how long a convergence took.
@@ -279,7 +279,7 @@ func (s *supervisor) lastGood() (*compose.Project, map[string]Pin, error) {
 // enforce makes a project the wanted one; pins, if any, say which images its references mean.
 func (s *supervisor) enforce(project *compose.Project, pins map[string]Pin) {
 	s.book.pins = pins
-	s.condition.saved = false
+	s.condition.good, s.condition.saved = false, false
 	if s.want == nil || !reflect.DeepEqual(project, s.want) {
 		s.condition.hopeless = false
 		s.condition.loaded = time.Now()
@@ -394,7 +394,7 @@ func (s *supervisor) wait(ctx context.Context) {
 // rollBackAt is when a recipe that was not up once has had its time; zero: never.
 func (s *supervisor) rollBackAt() time.Time {
 	c := &s.condition
-	if s.opts.RollBackAfter <= 0 || c.saved || c.lastGood || c.rolledBack != nil || c.hopeless {
+	if s.opts.RollBackAfter <= 0 || c.good || c.lastGood || c.rolledBack != nil || c.hopeless {
 		return time.Time{}
 	}
 	return c.loaded.Add(s.opts.RollBackAfter)

@@ -13,6 +13,9 @@ import (
 
 // Facts are what only an inspect tells of a container.
 type Facts struct {
+	// Phase and Health are as in [Container]: what is, where the list may tell what was.
+	Phase  container.ContainerState
+	Health container.HealthStatus
 	// Started and Finished are when its process last began and ended; zero where it never did.
 	Started, Finished time.Time
 	// ExitCode is the last one; meaningful with Finished.
@@ -24,7 +27,8 @@ type Facts struct {
 	Probe string
 }
 
-// learn asks for the facts of containers that are not known yet. Those of known ones are kept, those of others forgotten.
+// learn asks for the facts of containers that are not known yet, or known otherwise than they are listed. Those of others are
+// kept, those of containers that are gone forgotten.
 func (e *Engine) learn(ctx context.Context, containers []*Container, known map[string]*Facts) (map[string]*Facts, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.opts.AnswerWithin)
 	defer cancel()
@@ -33,7 +37,7 @@ func (e *Engine) learn(ctx context.Context, containers []*Container, known map[s
 	calls, ctx := errgroup.WithContext(ctx)
 	calls.SetLimit(e.opts.Parallel)
 	for _, c := range containers {
-		if f := known[c.ID]; f != nil {
+		if f := known[c.ID]; f != nil && f.agree(c) {
 			mu.Lock()
 			facts[c.ID] = f
 			mu.Unlock()
@@ -61,6 +65,10 @@ func factsOf(c container.InspectResponse) *Facts {
 	if c.ContainerJSONBase == nil || c.State == nil {
 		return f
 	}
+	f.Phase = c.State.Status
+	if c.State.Health != nil && c.State.Health.Status != container.NoHealthcheck && f.Phase == container.StateRunning {
+		f.Health = c.State.Health.Status
+	}
 	f.Started, f.Finished = moment(c.State.StartedAt), moment(c.State.FinishedAt)
 	f.ExitCode, f.OOMKilled, f.Error = c.State.ExitCode, c.State.OOMKilled, c.State.Error
 	if c.State.Health != nil {
@@ -71,6 +79,20 @@ func factsOf(c container.InspectResponse) *Facts {
 		}
 	}
 	return f
+}
+
+// agree tells whether a container is listed as an inspect gave it.
+func (f *Facts) agree(c *Container) bool {
+	return f.Phase == c.Phase && (f.Health == c.Health || f.Phase != container.StateRunning)
+}
+
+// correct takes an inspect's word against the list's.
+func (f *Facts) correct(c *Container) {
+	c.Started, c.Finished = f.Started, f.Finished
+	if !f.agree(c) {
+		c.Misrecorded = f.Phase != c.Phase
+		c.Phase, c.Health, c.ExitCode = f.Phase, f.Health, f.ExitCode
+	}
 }
 
 // moment reads one of the Engine's timestamps; "never" is the year 1 there, the zero time here.
@@ -166,8 +188,14 @@ func (s *supervisor) know(have *State, facts map[string]*Facts) {
 		delete(facts, id)
 	}
 	for _, c := range have.Containers {
-		if f := facts[c.ID]; f != nil {
-			c.Started, c.Finished = f.Started, f.Finished
+		f := facts[c.ID]
+		if f == nil {
+			continue
+		}
+		f.correct(c)
+		if c.Misrecorded && time.Since(c.Started) < eventLag { // it may just have started, after it was listed
+			c.Misrecorded = false
+			s.readSoon(false, eventLag)
 		}
 	}
 	s.have, s.facts, s.unjudged = have, facts, true

@@ -134,10 +134,11 @@ type condition struct {
 	err        error
 	failed     time.Time
 	failures   int
-	// saved: the project in force was up once; hopeless: there is nothing to go back to.
-	saved, hopeless bool
-	warned          []string
-	since           map[string]phaseSince
+	// good: the project in force was up once; saved: it is kept as the last good one, or need not be. hopeless: there is
+	// nothing to go back to.
+	good, saved, hopeless bool
+	warned                []string
+	since                 map[string]phaseSince
 }
 
 type phaseSince struct {
@@ -164,18 +165,22 @@ func (s *supervisor) publish() {
 	s.opts.Publish(r)
 }
 
-// celebrate has the project saved once all of it is up.
+// celebrate has the project saved once all of it is up. Where that fails, as on a full disk, it is tried again when something
+// was heard or read.
 func (s *supervisor) celebrate(r *Report) {
 	c := &s.condition
 	if s.fresh || c.saved || c.lastGood || c.rolledBack != nil || r.Busy || r.Engine != nil || !r.Up() || len(s.verdict.drift) > 0 {
 		return
 	}
-	c.saved = true
-	if s.opts.Save == nil {
-		return
+	first := !c.good
+	c.good = true
+	var err error
+	if s.opts.Save != nil {
+		err = s.opts.Save(s.want, s.have)
 	}
-	if err := s.opts.Save(s.want, s.have); err != nil {
-		s.note(Note{Kind: NoteWarned, Text: "the project can't be saved as the last good one: " + err.Error()})
+	c.saved = err == nil
+	if err != nil && first {
+		s.note(Note{Kind: NoteWarned, Text: "the project can't be saved as the last good one", Err: err})
 	}
 }
 
@@ -256,6 +261,8 @@ func (s *supervisor) phase(service *compose.Service, r *ServiceReport) (phase Ph
 		return PhaseFailed, held.words(), true
 	case s.book.refused[service.Name] != nil: // what runs is not what the recipe says
 		return PhaseFailed, r.Err, true
+	case r.Err != "" && r.outdated(service):
+		return PhaseFailed, r.Err, false
 	case r.Wanted == r.Healthy && len(r.Containers) == r.Wanted:
 		return PhaseUp, "", false
 	}
@@ -284,6 +291,11 @@ func (s *supervisor) phase(service *compose.Service, r *ServiceReport) (phase Ph
 		return PhaseRestarting, r.Err, false
 	}
 	return PhaseStarting, "", false
+}
+
+// outdated tells whether a container runs that is another recipe's.
+func (r *ServiceReport) outdated(service *compose.Service) bool {
+	return slices.ContainsFunc(r.Containers, func(c ContainerReport) bool { return c.Running() && c.Hash != service.Hash })
 }
 
 // completed is what endedReplicas says of those that are done.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"time"
 
 	"galley/compose"
@@ -223,12 +224,26 @@ func (s *supervisor) walked(w *work) {
 	}
 }
 
-// putBack lets what an update was put back to stand until a recipe is loaded.
+// putBack lets what an update was put back to stand until a recipe is loaded. An update that failed of what passes by itself
+// is tried again, as a repair is.
 func (s *supervisor) putBack(e *RolledBackError) {
 	for _, service := range e.Services {
+		why := cmp.Or(causeOf(e.Err, service), e.Err)
+		if passes(why) {
+			continue
+		}
 		s.book.putBack[service] = e.kept[service]
-		s.book.refused[service] = cmp.Or(causeOf(e.Err, service), e.Err)
+		s.book.refused[service] = why
 	}
+}
+
+// passes tells whether a failure says nothing of the recipe: a disk is full, or a registry can't be reached.
+func passes(err error) bool {
+	var image *ImageError
+	if errors.As(err, &image) && slices.Contains([]PullReason{PullNetwork, PullLimited, PullDisk}, image.Reason) {
+		return true
+	}
+	return is[*SpaceError](err) || isFullDisk(err)
 }
 
 // fail notes that a change was to be made, and failed.

@@ -75,6 +75,9 @@ type Container struct {
 	Stranded []string
 	// Started and Finished are when it last started and ended; zero where nobody asked, or where it never did.
 	Started, Finished time.Time
+	// Misrecorded: the Engine could not write down what became of the container, as on a full disk. Its list is made from what
+	// is written down, and goes on telling what was before.
+	Misrecorded bool
 	// Summary is the Engine's own record.
 	Summary container.Summary
 }

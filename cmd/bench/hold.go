@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,6 +18,7 @@ import (
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/client"
+	"github.com/prometheus/procfs"
 )
 
 const (
@@ -89,7 +89,6 @@ func (h *holding) command(ctx context.Context, args ...string) *exec.Cmd {
 // idle waits until all is up and has been for a while; then it tells the process's memory, in bytes, and what part of a
 // processor it takes.
 func (h *holding) idle(ctx context.Context, pid int) (memory int64, busy float64, err error) {
-	status := fmt.Sprintf("/proc/%d/status", pid)
 	if err := h.untilUp(ctx); err != nil {
 		return 0, 0, err
 	}
@@ -104,16 +103,15 @@ func (h *holding) idle(ctx context.Context, pid int) (memory int64, busy float64
 	if err != nil {
 		return 0, 0, err
 	}
-	text, err := os.ReadFile(status)
+	process, err := procfs.NewProc(pid)
 	if err != nil {
 		return 0, 0, fmt.Errorf("reading a process's memory: %w", err)
 	}
-	found := regexp.MustCompile(`(?m)^VmRSS:\s*(\d+) kB$`).FindSubmatch(text)
-	if found == nil {
-		return 0, 0, fmt.Errorf("reading a process's memory: no VmRSS in %s", status)
+	status, err := process.NewStatus()
+	if err != nil {
+		return 0, 0, fmt.Errorf("reading a process's memory: %w", err)
 	}
-	kib, err := strconv.ParseInt(string(found[1]), 10, 64)
-	return kib * 1024, (after - before).Seconds() / time.Since(began).Seconds(), err
+	return int64(status.VmRSS), (after - before).Seconds() / time.Since(began).Seconds(), nil
 }
 
 // untilUp waits for the supervisor to begin, which the status tells, and then for the services.

@@ -181,7 +181,7 @@ func (s *supervision) keepLogs(ctx context.Context, project string) (*sync.WaitG
 	if s.flags.logDir == "" {
 		return &keeping, nil
 	}
-	files := engine.LogFiles{Dir: s.flags.logDir, Trouble: func(err error) { s.log.Error("a container's log is not kept", "error", err) }}
+	files := engine.LogFiles{Dir: s.flags.logDir, Trouble: func(err error) { s.log.Error("a container's log is not kept", "error", err, "hint", hintFor(err)) }}
 	if err := files.Usable(); err != nil {
 		return nil, err
 	}
@@ -225,7 +225,7 @@ func (s *supervision) openStatus() error {
 	if s.flags.statusFile != "" {
 		paths = append(paths, s.flags.statusFile)
 	}
-	s.status = newStatusWriter(func(err error) { s.log.Error("the status can't be written", "error", err) }, paths...)
+	s.status = newStatusWriter(func(err error) { s.log.Error("the status can't be written", "error", err, "hint", hintFor(err)) }, paths...)
 	s.status.ownRestarts = s.flags.ownRestarts
 	return s.status.begin(s.name)
 }

@@ -104,6 +104,9 @@ func (j journal) note(n engine.Note) {
 	case engine.NoteDrift:
 		j.log.Warn("not as wanted", append(attrs, "what", n.Text)...)
 	case engine.NoteWarned:
+		if n.Err != nil {
+			attrs = append(attrs, "error", words(n.Err), "hint", hintFor(n.Err))
+		}
 		j.log.Warn(n.Text, attrs...)
 	case engine.NoteConverged:
 		j.log.Info("as wanted", "took", n.Took.Round(time.Millisecond).String())

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
@@ -237,7 +238,11 @@ type statusWriter struct {
 	ownRestarts bool
 	began       time.Time
 	warn        func(error)
-	bad         map[string]bool
+
+	writing sync.Mutex
+	bad     map[string]bool
+	again   *time.Timer // while a file can't be written
+	ended   bool
 
 	// after, if set, is told of each status.
 	after func(*bosh.Status)
@@ -260,12 +265,33 @@ func (p *statusWriter) publish(r engine.Report) {
 	if p.after != nil {
 		p.after(&s)
 	}
+	p.write()
+}
+
+// writeAgain is how long after a failure a status is written again: there is no event of a disk that has room again.
+const writeAgain = 2 * time.Second
+
+// write writes what was published last.
+func (p *statusWriter) write() {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	if p.ended {
+		return
+	}
+	s, failed := p.status(), false
 	for _, path := range p.paths {
-		err := bosh.WriteStatus(path, s)
+		err := bosh.WriteStatus(path, *s)
 		if err != nil && !p.bad[path] {
 			p.warn(err)
 		}
 		p.bad[path] = err != nil
+		failed = failed || err != nil
+	}
+	switch {
+	case failed && p.again == nil:
+		p.again = time.AfterFunc(writeAgain, p.write)
+	case failed:
+		p.again.Reset(writeAgain)
 	}
 }
 
@@ -291,6 +317,9 @@ func writeJSON(w io.Writer, v any) error { return json.NewEncoder(w).Encode(v) }
 
 // withdraw takes the status away: nobody keeps it true any more.
 func (p *statusWriter) withdraw() {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	p.ended = true
 	for _, path := range p.paths {
 		// A file that stays is known by its process to be old.
 		_ = os.Remove(path)
@@ -384,6 +413,9 @@ func troublesOf(s *bosh.Status) []string {
 	if s.Recipe.RolledBack != nil {
 		all = append(all, "the recipe did not come up and was rolled back: "+s.Recipe.RolledBack.Error)
 	}
+	if isFullDisk(s.Error) || slices.ContainsFunc(s.Services, func(one bosh.ServiceStatus) bool { return isFullDisk(one.LastError) }) {
+		all = append(all, "a disk is full: "+fullDiskHint)
+	}
 	return all
 }
 
@@ -403,7 +435,8 @@ func ago(now, since time.Time) string {
 	return fmt.Sprintf("%dd", int(d.Hours()/24))
 }
 
-// begin writes a first status, without services: there is a supervisor, and it is at work.
+// begin writes a first status, without services: there is a supervisor, and it is at work. On a full disk that waits: a
+// supervisor is wanted there too.
 func (p *statusWriter) begin(project string) error {
 	start, _ := bosh.ProgramStart(os.Getpid())
 	s := bosh.Status{
@@ -412,7 +445,7 @@ func (p *statusWriter) begin(project string) error {
 	}
 	p.latest = &s
 	for _, path := range p.paths {
-		if err := bosh.WriteStatus(path, s); err != nil {
+		if err := bosh.WriteStatus(path, s); err != nil && !errors.Is(err, syscall.ENOSPC) {
 			return err
 		}
 	}

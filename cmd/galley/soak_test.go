@@ -22,6 +22,7 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/events"
+	"github.com/prometheus/procfs"
 
 	"galley/bosh"
 	"galley/engine"
@@ -69,8 +70,11 @@ const crashing = `
 // soak is a supervisor on an Engine of its own, and what disturbs them.
 type soak struct {
 	*testing.T
-	daemon     *dockerd.Daemon
-	dir        string
+	daemon *dockerd.Daemon
+	// dir has the recipe; own is where galley keeps its files.
+	dir, own string
+	// services are those that run.
+	services   []string
 	running    *exec.Cmd
 	log        *os.File
 	generation int
@@ -89,11 +93,12 @@ func soakFor(t *testing.T) time.Duration {
 	return d
 }
 
-// ownDaemon starts an Engine that a test may kill, in a directory of its own.
-func ownDaemon(t *testing.T, dir string) *dockerd.Daemon {
+// ownDaemon starts an Engine that a test may kill.
+func ownDaemon(t *testing.T, opts dockerd.Options) *dockerd.Daemon {
 	t.Helper()
 	dockerd.ForTest(t) // skips where it must
-	d, err := dockerd.Start(t.Context(), dockerd.Options{Dir: dir, Version: os.Getenv("GALLEY_TEST_ENGINE"), Log: t.Output()})
+	opts.Version, opts.Log = os.Getenv("GALLEY_TEST_ENGINE"), t.Output()
+	d, err := dockerd.Start(t.Context(), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +118,8 @@ func ownDaemon(t *testing.T, dir string) *dockerd.Daemon {
 }
 
 func newSoak(t *testing.T, d *dockerd.Daemon, recipe string) *soak {
-	s := &soak{T: t, daemon: d, dir: t.TempDir()}
+	s := &soak{T: t, daemon: d, dir: t.TempDir(), services: []string{"db", "web", "writer", "flood"}}
+	s.own = s.dir
 	s.write(recipe)
 	log, err := os.Create(filepath.Join(s.dir, "galley.log"))
 	if err != nil {
@@ -141,7 +147,7 @@ func (s *soak) write(recipe string) {
 func (s *soak) galley(program string, args ...string) *exec.Cmd {
 	cmd := exec.Command(program, args...)
 	cmd.Args[0], cmd.Dir = "galley", s.dir
-	cmd.Env = append(os.Environ(), "DOCKER_HOST="+s.daemon.Host(), "GALLEY_RUN_DIR="+s.dir, "GALLEY_STATE_DIR="+s.dir, "PWD="+s.dir)
+	cmd.Env = append(os.Environ(), "DOCKER_HOST="+s.daemon.Host(), "GALLEY_RUN_DIR="+s.own, "GALLEY_STATE_DIR="+s.own, "PWD="+s.dir)
 	return cmd
 }
 
@@ -161,7 +167,7 @@ func (s *soak) run(args ...string) (string, int) {
 // supervise starts the supervisor.
 func (s *soak) supervise(program string) {
 	s.Helper()
-	s.running = s.galley(program, "run", "--status", "status.json", "--socket", "s", "--log-dir", "logs",
+	s.running = s.galley(program, "run", "--status", filepath.Join(s.own, "status.json"), "--socket", "s", "--log-dir", filepath.Join(s.own, "logs"),
 		"--own-restarts", "--restart-exited", "--remove-orphans")
 	s.running.Stdout, s.running.Stderr = s.log, s.log
 	if err := s.running.Start(); err != nil {
@@ -192,7 +198,7 @@ func (s *soak) untilSaid(what string, is func(*bosh.Status) bool) {
 	ctx, cancel := context.WithTimeout(s.Context(), 2*time.Minute)
 	defer cancel()
 	var last *bosh.Status
-	err := followStatus(ctx, filepath.Join(s.dir, "status.json"), func(st *bosh.Status) bool {
+	err := followStatus(ctx, filepath.Join(s.own, "status.json"), func(st *bosh.Status) bool {
 		last = st
 		return st != nil && st.PID == s.running.Process.Pid && is(st)
 	})
@@ -210,7 +216,7 @@ func held(st *bosh.Status) bool {
 
 // whole asks the Engine whether the services that run have their containers, names and network.
 func (s *soak) whole() bool {
-	for _, name := range []string{"db", "web", "writer", "flood"} {
+	for _, name := range s.services {
 		c, err := s.daemon.Client().ContainerInspect(s.Context(), "soak-"+name+"-1")
 		if err != nil || !c.State.Running {
 			return false
@@ -285,21 +291,18 @@ type usage struct {
 func (s *soak) usage() usage {
 	s.Helper()
 	var u usage
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.running.Process.Pid))
+	running, err := procfs.NewProc(s.running.Process.Pid)
 	if err != nil {
 		s.Fatal(err)
 	}
-	kib := regexp.MustCompile(`(?m)^VmRSS:\s*(\d+) kB$`).FindSubmatch(text)
-	if kib == nil {
-		s.Fatalf("no VmRSS in %s", text)
-	}
-	u.rss, _ = strconv.Atoi(string(kib[1]))
-	u.rss *= 1024
-	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.running.Process.Pid))
+	status, err := running.NewStatus()
 	if err != nil {
 		s.Fatal(err)
 	}
-	u.files = len(files)
+	u.rss = int(status.VmRSS)
+	if u.files, err = running.FileDescriptorsLen(); err != nil {
+		s.Fatal(err)
+	}
 	count := regexp.MustCompile(`(?m)^go_goroutines (\d+)$`).FindStringSubmatch(s.get("/metrics"))
 	if count == nil {
 		s.Fatal("the metrics don't count goroutines")
@@ -349,7 +352,7 @@ func (s *soak) until(what string, is func() bool) {
 // TestSoak disturbs a supervisor for GALLEY_SOAK, 30 seconds unless told otherwise.
 func TestSoak(t *testing.T) {
 	t.Parallel()
-	s := newSoak(t, ownDaemon(t, ""), fmt.Sprintf(soaked, 0)+crashing)
+	s := newSoak(t, ownDaemon(t, dockerd.Options{}), fmt.Sprintf(soaked, 0)+crashing)
 	s.supervise(s.self())
 	s.untilSaid("all is up", held)
 	s.end(syscall.SIGKILL)
@@ -460,12 +463,12 @@ func (s *soak) logged(service string) (lines []string) {
 // kept reads a log's files in the order in which they were written.
 func (s *soak) kept(name string) (lines []string) {
 	s.Helper()
-	aside, err := filepath.Glob(filepath.Join(s.dir, "logs", name+"-2*"))
+	aside, err := filepath.Glob(filepath.Join(s.own, "logs", name+"-2*"))
 	if err != nil {
 		s.Fatal(err)
 	}
 	slices.Sort(aside)
-	for _, path := range append(aside, filepath.Join(s.dir, "logs", name+".log")) {
+	for _, path := range append(aside, filepath.Join(s.own, "logs", name+".log")) {
 		text, err := os.ReadFile(path)
 		if err == nil && strings.HasSuffix(path, ".gz") {
 			var unpacked *gzip.Reader

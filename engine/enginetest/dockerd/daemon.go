@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -30,6 +31,9 @@ type Options struct {
 	Version string
 	// Flags are further flags of dockerd, such as --live-restore.
 	Flags []string
+	// Tmpfs are folders in [Daemon.Dir] that are file systems of their own, in memory, with their sizes as mount(8) takes them:
+	// with "data", the data root, at "64m", the Engine's disk can be filled.
+	Tmpfs map[string]string
 	// Env are further variables of dockerd's environment, such as HTTPS_PROXY=http://127.0.0.1:3128.
 	Env []string
 	// Log is told what is fetched or installed; nil means nobody.
@@ -47,6 +51,7 @@ type Daemon struct {
 	name     string
 	env      []string
 	flags    []string
+	tmpfs    map[string]string
 	api      *client.Client
 	holder   *exec.Cmd
 	lifeline io.Closer     // the holder's standard input: closing it ends everything
@@ -83,7 +88,7 @@ func Start(ctx context.Context, opts Options) (*Daemon, error) {
 	if parent, err = filepath.Abs(parent); err != nil {
 		return nil, fmt.Errorf("finding the folder %q: %w", opts.Dir, err)
 	}
-	d := &Daemon{dir: filepath.Join(parent, slot.name), name: slot.name, env: append(slices.Clip(env), opts.Env...)}
+	d := &Daemon{dir: filepath.Join(parent, slot.name), name: slot.name, tmpfs: opts.Tmpfs, env: append(slices.Clip(env), opts.Env...)}
 	if len(d.socket()) > maxSocketPath {
 		return nil, fmt.Errorf("starting dockerd: the path of its socket is longer than %d bytes: %q", maxSocketPath, d.socket())
 	}
@@ -151,7 +156,11 @@ func (d *Daemon) hold(s slot) error {
 	}
 	defer lock.Close()
 
-	d.holder = exec.Command("sh", "-c", holdScript, "hold.sh", d.name, d.dir, s.address, s.rang)
+	args := []string{"-c", holdScript, "hold.sh", d.name, d.dir, s.address, s.rang}
+	for _, folder := range slices.Sorted(maps.Keys(d.tmpfs)) {
+		args = append(args, folder+":"+d.tmpfs[folder])
+	}
+	d.holder = exec.Command("sh", args...)
 	d.holder.Stderr = complaints
 	d.holder.ExtraFiles = []*os.File{lock} // until all is cleaned up
 	d.holder.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

@@ -1,8 +1,9 @@
-# hold.sh NAME DIR ADDRESS RANGE: holds the namespaces of one private dockerd until standard input ends, then removes
+# hold.sh NAME DIR ADDRESS RANGE [FOLDER:SIZE...]: holds the namespaces of one private dockerd until standard input ends, then removes
 # what is left of it. Standard input is a pipe from the process that wants the daemon: it ends when that process stops
 # the daemon, and also when the process dies of whatever cause.
 set -eu
 name=$1 dir=$2 address=$3 range=$4
+shift 4
 
 # Where the machine's FORWARD chain drops by default (any other dockerd sets that) and bridged packets pass through
 # iptables, containers of one network could not reach each other.
@@ -18,11 +19,16 @@ sweep() {
 	ip link delete "$name" 2>/dev/null || :
 	forward -D
 	find /sys/fs/cgroup -depth -type d -path "*/$name*" -exec rmdir {} + 2>/dev/null || :
+	for folder; do umount -l "$dir/${folder%%:*}" 2>/dev/null || :; done
 	rm -rf "$dir"
 }
 
 trap '' INT TERM HUP
-trap sweep EXIT
+trap 'sweep "$@"' EXIT
+for folder; do
+	mkdir -p "$dir/${folder%%:*}"
+	mount -t tmpfs -o "mode=0711,size=${folder#*:}" tmpfs "$dir/${folder%%:*}" # outside: others look at what is free there
+done
 ip link add "$name" type bridge
 ip address add "$address" dev "$name"
 ip link set "$name" up
