@@ -139,7 +139,12 @@ func (s *supervisor) heard(m events.Message) {
 	}
 	updated := m.Action == events.ActionUpdate && s.work == nil
 	s.inFull = s.inFull || updated
-	s.readSoon(updated || m.Type == events.NetworkEventType, settle)
+	s.readSoon(updated || m.Type == events.NetworkEventType && !joinsOrLeaves(m.Action), settle)
+}
+
+// joinsOrLeaves tells whether an event is of a network that is as it was: who is on it is listed with the containers.
+func joinsOrLeaves(action events.Action) bool {
+	return action == events.ActionConnect || action == events.ActionDisconnect
 }
 
 // settle is how long the loop waits for further events before it reads: they come in groups.

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -121,6 +122,14 @@ func (s *supervisor) readSoon(all bool, pause time.Duration) {
 		s.lookAt = at
 	}
 	s.look, s.all = true, s.all || all
+}
+
+// leavesResources tells whether a plan changes nothing but containers that are there before and after.
+func (p *Plan) leavesResources() bool {
+	return !slices.ContainsFunc(p.Steps, func(s Step) bool {
+		verb := s.Action.Verb()
+		return s.Action.Target().Kind != KindContainer || verb == VerbCreate || verb == VerbRemove
+	})
 }
 
 // observe reads in the background: containers alone where nothing hints at more.

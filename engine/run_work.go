@@ -191,7 +191,7 @@ func (s *supervisor) unprepared(w *work) {
 // walked takes note of how a walk ended, and has everything read again.
 func (s *supervisor) walked(w *work) {
 	now := time.Now()
-	s.readSoon(true, 0)
+	s.readSoon(w.err != nil || !w.plan.leavesResources(), settle) // its last events are under way
 	var rolledBack *RolledBackError
 	if errors.As(w.err, &rolledBack) {
 		if w.want == s.want { // else another recipe is in force by now

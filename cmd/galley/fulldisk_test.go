@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"galley/bosh"
 	"galley/engine/enginetest/dockerd"
@@ -69,13 +70,17 @@ func (s *soak) fill(folder string) (free func()) {
 }
 
 // started tells when a service's container started.
-func (s *soak) started(service string) string {
+func (s *soak) started(service string) time.Time {
 	s.Helper()
 	c, err := s.daemon.Client().ContainerInspect(s.Context(), "soak-"+service+"-1")
 	if err != nil {
 		s.Fatal(err)
 	}
-	return c.State.StartedAt
+	at, err := time.Parse(time.RFC3339Nano, c.State.StartedAt)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return at
 }
 
 // outlivesAFullEngine has an update and a repair fail for want of room. The Engine starts a container on a full disk, or
@@ -94,14 +99,14 @@ func (s *soak) outlivesAFullEngine() {
 	s.write(refilling())
 	s.hangUp()
 	s.untilSaid("the full disk is told of an update", fullFor("db"))
-	if s.started("db") != before {
+	if !s.started("db").Equal(before) {
 		s.Error("a container that ran was stopped for an update that can't be made")
 	}
 	s.logTells("creating failed")
 	free()
 	s.untilSaid("all is up with room again", func(st *bosh.Status) bool { return held(st) && st.Up })
 	s.asWanted()
-	if s.started("db") == before {
+	if s.started("db").Equal(before) {
 		s.Error("the update was not made")
 	}
 }
@@ -154,7 +159,7 @@ func (s *soak) outlivesAFullState() {
 		return err == nil && kept.Last() != nil && bytes.Contains(kept.Last().Project, []byte(`"writer"`))
 	})
 	s.asWanted()
-	if s.started("db") != before {
+	if !s.started("db").Equal(before) {
 		s.Error("a container that ran was stopped")
 	}
 	s.logsAreWhole()

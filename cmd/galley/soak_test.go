@@ -270,9 +270,10 @@ func (s *soak) disturb(random *rand.Rand) {
 	}
 }
 
-// crashEngine kills dockerd and starts it again.
+// crashEngine kills dockerd and starts it again, with which all containers end: they come back in the order of the recipe.
 func (s *soak) crashEngine() {
 	s.Helper()
+	crashed := time.Now()
 	if err := s.daemon.Kill(); err != nil {
 		s.Fatal(err)
 	}
@@ -281,6 +282,9 @@ func (s *soak) crashEngine() {
 		s.Fatal(err)
 	}
 	s.untilSaid("all is up after the Engine's crash", held)
+	if db, web := s.started("db"), s.started("web"); !db.After(crashed) || !web.After(db) {
+		s.Errorf("the Engine crashed at %s; db started at %s, and web, which needs it, at %s", crashed, db, web)
+	}
 }
 
 // usage is what a process holds.
