@@ -93,7 +93,12 @@ func (l *listing) readList(path string) {
 		return
 	}
 	defer file.Close()
-	lines := bufio.NewScanner(io.LimitReader(file, maxList+1))
+	l.readLines(path, file)
+}
+
+// readLines adds what the text of the list at path names.
+func (l *listing) readLines(path string, text io.Reader) {
+	lines := bufio.NewScanner(io.LimitReader(text, maxList+1))
 	lines.Buffer(nil, maxList+2)
 	read := 0
 	for n := 1; lines.Scan(); n++ {
