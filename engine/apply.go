@@ -84,8 +84,8 @@ type shared struct {
 	// portRanges is held by a start whose host ports the Engine picks out of a range.
 	portRanges sync.Mutex
 
-	// dataRoot is where the Engine keeps its data, "" where that can't be seen from here.
-	dataRoot func() string
+	// room is where what is pulled comes to lie.
+	room *room
 
 	mu  sync.Mutex
 	ids map[string]string // of the containers that this walk created, by the name they were created with
@@ -93,18 +93,21 @@ type shared struct {
 
 func newShared(e *Engine, plan *Plan) *shared {
 	return &shared{
-		Engine:   e,
-		plan:     plan,
-		watch:    e.newWatch(plan.Project),
-		began:    time.Now(),
-		dataRoot: sync.OnceValue(e.dataRoot),
-		changes:  changes{asked: map[string]Known{}},
-		asides:   make(chan func()),
-		ids:      map[string]string{},
+		Engine:  e,
+		plan:    plan,
+		watch:   e.newWatch(plan.Project),
+		began:   time.Now(),
+		room:    newRoom(sync.OnceValue(e.dataRoot), e.opts.PullRoom),
+		changes: changes{asked: map[string]Known{}},
+		asides:  make(chan func()),
+		ids:     map[string]string{},
 	}
 }
 
 func (s *shared) tell(event Event) {
+	if a, ok := event.Step.Action.(pullImage); ok && a.early && event.Kind == Failed {
+		return // by the plan that asks for it
+	}
 	if s.Notify != nil {
 		s.Notify(event)
 	}

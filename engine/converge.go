@@ -20,7 +20,7 @@ import (
 // proved stale (somebody else removed or made what the plan was about), that happens once. A service whose update fails
 // is put back to what ran before, unless opts or its recipe say otherwise; the error then is a *RolledBackError.
 func (e *Engine) Converge(ctx context.Context, want *compose.Project, have *State, opts DiffOptions) (*Plan, error) {
-	have, pulls, err := e.refresh(ctx, want, have, opts)
+	have, pulls, err := e.refresh(ctx, want, have, &opts)
 	if err != nil {
 		return pulls, err
 	}
@@ -95,20 +95,59 @@ func (p *Plan) refused(outcomes []outcome, opts DiffOptions) map[string]string {
 	return all
 }
 
-// refresh pulls what is there but must be fresh, and reads the state again if it did.
-func (e *Engine) refresh(ctx context.Context, want *compose.Project, have *State, opts DiffOptions) (*State, *Plan, error) {
+// refresh pulls what is there but must be fresh, in one wave with what is missing, and reads the state again if it did. What is
+// missing and can't be had is noted in opts: it fails the services that need it, and those alone.
+func (e *Engine) refresh(ctx context.Context, want *compose.Project, have *State, opts *DiffOptions) (*State, *Plan, error) {
 	if opts.Down != nil || opts.noRefresh {
 		return have, nil, nil
 	}
-	pulls, err := e.Refresh(ctx, want, have, opts)
+	pulls, err := e.Refresh(ctx, want, have, *opts)
 	if err != nil || pulls.Empty() {
 		return have, pulls, err
 	}
-	if err := e.Apply(ctx, pulls); err != nil {
+	if plan, err := Diff(want, have, *opts); err == nil { // else it is told when the pulls have come
+		pulls.pullAlso(plan)
+	}
+	outcomes := e.walk(ctx, pulls)
+	for i, o := range outcomes {
+		a, failed := pulls.Steps[i].Action.(pullImage), (*ImageError)(nil)
+		if a.early && o.kind == Failed {
+			outcomes[i].kind = Done
+			if errors.As(o.err, &failed) {
+				opts.notPulled = append(opts.notPulled, notPulled{madeFor{a.ref, a.platform}, failed})
+			}
+		}
+	}
+	if err := result(pulls, outcomes); err != nil {
 		return nil, pulls, err
 	}
 	have, err = e.State(ctx, want.Name)
 	return have, pulls, err
+}
+
+// notPulled is an image that was pulled in vain before the plan was made.
+type notPulled struct {
+	madeFor
+	err *ImageError
+}
+
+// pullAlso adds the pulls of another plan, which are of other images. They need nothing but that those of the same image come
+// one after the other.
+func (p *Plan) pullAlso(other *Plan) {
+	last := map[string]int{}
+	for _, s := range other.Steps {
+		a, ok := s.Action.(pullImage)
+		if !ok {
+			continue
+		}
+		a.early = true
+		step := Step{Action: a, Why: s.Why}
+		if before, ok := last[a.ref]; ok {
+			step.After = []int{before}
+		}
+		last[a.ref] = len(p.Steps)
+		p.Steps = append(p.Steps, step)
+	}
 }
 
 // maxAttempts bounds how often a plan is made anew because the Engine went away: one that dies of the plan itself would
@@ -139,9 +178,13 @@ func (e *Engine) readAgain(ctx context.Context, project string, attempt int, err
 	}
 }
 
-// stale tells whether a step failed because its object was gone, or stood in the way.
+// stale tells whether a step failed because its object was gone, or stood in the way. That a registry has no such image is no
+// news of this machine.
 func stale(err error) bool {
-	return errdefs.IsNotFound(err) || errdefs.IsConflict(err)
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return slices.ContainsFunc(joined.Unwrap(), stale)
+	}
+	return !is[*ImageError](err) && (errdefs.IsNotFound(err) || errdefs.IsConflict(err))
 }
 
 // is tells whether an error of that type stands anywhere in err's tree.

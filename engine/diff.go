@@ -56,6 +56,8 @@ type DiffOptions struct {
 	leave map[string]string
 	// restart are containers that run and are to be restarted, by id, with the reason.
 	restart map[string]string
+	// notPulled are images that could not be had just now.
+	notPulled []notPulled
 	// noRefresh pulls only what is missing. It concerns Converge alone.
 	noRefresh bool
 	// OneOff, if set, limits the plan to what a one-off container needs, and to its creation; Services is not looked at.
@@ -198,6 +200,7 @@ func (d *differ) up() {
 	for _, s := range chosen {
 		d.planImage(d.services[s.Name])
 	}
+	d.refuseShared()
 	d.planOrphans()
 	d.planNetworks(using)
 	d.planVolumes(using)

@@ -127,6 +127,9 @@ func (e *Engine) Complete(ctx context.Context, want *compose.Project, have *Stat
 	if err := e.findGuests(ctx, want, have, opts); err != nil {
 		return err
 	}
+	if err := e.findPlatforms(ctx, want, have, opts); err != nil {
+		return err
+	}
 	return e.findDeclared(ctx, want, have, opts)
 }
 

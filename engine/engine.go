@@ -45,8 +45,8 @@ type Options struct {
 	// Credentials gives what the Engine is to log into a registry with, by the registry's host ("docker.io",
 	// "registry.example:5000"); the zero value is nothing. nil knows none.
 	Credentials func(ctx context.Context, host string) (registry.AuthConfig, error)
-	// PullRoom is how many bytes must be free for the Engine's data before an image is pulled, for how many it will take is not
-	// known before; 0 means 256 MB, a negative number that it isn't looked at.
+	// PullRoom is how many bytes must be free for the Engine's data before an image is pulled or loaded, for how many a pull
+	// will take is not known before; 0 means 256 MB, a negative number that it isn't looked at.
 	PullRoom int64
 	// PullTries is how often a pull is tried while the network fails it; 0 means 4. PullPause is the first pause between
 	// two tries, which doubles and is jittered; 0 means 1 second.

@@ -3,7 +3,9 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/distribution/reference"
@@ -116,6 +118,68 @@ func (d *differ) needImage(s *compose.Service, ref, platform string) {
 	d.pull(pullImage{ref: ref, platform: platform, service: s.Name}, "missing")
 }
 
+// findPlatforms fills in [State.OnePlatform].
+func (e *Engine) findPlatforms(ctx context.Context, want *compose.Project, have *State, opts DiffOptions) error {
+	if have.OnePlatform || len(newDiffer(want, have, opts).shared()) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.opts.AnswerWithin)
+	defer cancel()
+	info, err := e.api.Info(ctx)
+	if err != nil {
+		return e.reading(ctx, "engine", err)
+	}
+	have.OnePlatform = !byContainerd(info)
+	return nil
+}
+
+// shared are the platforms of the images that services want for several of them, by reference.
+func (d *differ) shared() map[string][]string {
+	platforms := map[string][]string{}
+	note := func(ref, platform string) {
+		if platform != "" && !slices.Contains(platforms[ref], platform) {
+			platforms[ref] = append(platforms[ref], platform)
+		}
+	}
+	for _, s := range d.chosen() {
+		note(s.Config.Image, s.Platform)
+		for _, init := range s.PreStart {
+			note(init.Config.Image, init.Platform)
+		}
+	}
+	maps.DeleteFunc(platforms, func(_ string, all []string) bool { return len(all) < 2 })
+	return platforms
+}
+
+// imagesOf are the images that a service's containers are created from.
+func imagesOf(s *compose.Service) []string {
+	refs := []string{s.Config.Image}
+	for _, init := range s.PreStart {
+		refs = append(refs, init.Config.Image)
+	}
+	return refs
+}
+
+// refuseShared refuses to create containers from images for several platforms where the Engine keeps one of them under a tag:
+// it would refuse all but that of the service that pulled last.
+func (d *differ) refuseShared() {
+	if !d.have.OnePlatform {
+		return
+	}
+	shared := d.shared()
+	for _, ref := range slices.Sorted(maps.Keys(shared)) {
+		creates := func(p *servicePlan) bool { return p.creates() && slices.Contains(imagesOf(p.spec), ref) }
+		if !slices.ContainsFunc(slices.Collect(maps.Values(d.services)), creates) {
+			continue
+		}
+		d.errs = append(d.errs, &ImageError{
+			Ref:  ref,
+			Err:  fmt.Errorf("it is wanted for %s, and this engine keeps one platform under a name", strings.Join(shared[ref], " and ")),
+			Hint: "tag the image of each platform with a name of its own, or let the engine use containerd's image store (daemon.json: features, containerd-snapshotter)",
+		})
+	}
+}
+
 // madeFor is an image and the platform that it is wanted for, "" the Engine's own.
 type madeFor struct {
 	ref, platform string
@@ -124,6 +188,11 @@ type madeFor struct {
 // pull adds the pull of an image. Those of one image for several platforms come one after the other, in the plan's order:
 // all but the containerd image store keep one platform under a tag, the last.
 func (d *differ) pull(a pullImage, why string) {
+	for _, n := range d.opts.notPulled {
+		if n.madeFor == (madeFor{a.ref, a.platform}) {
+			a.failed = n.err
+		}
+	}
 	n := d.add(a, why)
 	for _, other := range d.pulled() {
 		if before := other.action.(pullImage); other != n && before.ref == a.ref {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/api/types/system"
 	"golang.org/x/sync/errgroup"
 
 	"galley/imports"
@@ -38,6 +39,8 @@ type Store struct {
 	API string
 	// Root is the Engine's data root if it is on this machine, else "".
 	Root string
+	// Room is how many bytes must be free there before anything is loaded.
+	Room int64
 	// Chains are the layers that images have, each together with those below it, as [chains] names them. Nil is none known.
 	Chains map[string]bool
 	// Known are the IDs of images that were recognised by what is in them, by their configurations' digests.
@@ -61,17 +64,20 @@ func (e *Engine) Store(ctx context.Context) (*Store, error) {
 	if err != nil {
 		return nil, e.reading(ctx, "engine", err)
 	}
-	s := &Store{API: e.API}
-	for _, status := range info.DriverStatus {
-		// Source: moby, daemon/containerd/service.go.
-		s.Containerd = s.Containerd || status[0] == "driver-type" && strings.HasPrefix(status[1], "io.containerd.snapshotter.")
-	}
+	s := &Store{API: e.API, Room: e.opts.PullRoom, Containerd: byContainerd(info)}
 	if strings.HasPrefix(e.Host, "unix://") {
 		s.Root = info.DockerRootDir
 	}
 	a := <-list
 	s.Images = a.images
 	return s, a.err
+}
+
+// byContainerd tells whether it is containerd's image store that keeps the images. Source: moby, daemon/containerd/service.go.
+func byContainerd(info system.Info) bool {
+	return slices.ContainsFunc(info.DriverStatus, func(status [2]string) bool {
+		return status[0] == "driver-type" && strings.HasPrefix(status[1], "io.containerd.snapshotter.")
+	})
 }
 
 // find returns the Engine's ID of an archive's image, "" if the Engine lacks it.

@@ -33,7 +33,7 @@ type loads struct {
 }
 
 func newLoads(store *Store, opts LoadOptions) *loads {
-	l := &loads{store: store, scanner: opts.Scanner, parallel: opts.Parallel, room: newRoom(store.Root), brought: map[string]bool{}}
+	l := &loads{store: store, scanner: opts.Scanner, parallel: opts.Parallel, room: newRoom(func() string { return store.Root }, store.Room), brought: map[string]bool{}}
 	if l.parallel <= 0 {
 		l.parallel = runtime.GOMAXPROCS(0)
 	}
@@ -76,7 +76,7 @@ func (loadArchive) Verb() Verb       { return VerbLoad }
 
 func (a loadArchive) do(ctx context.Context, r *run) error {
 	a.wanted = a.less(a.wanted)
-	done, err := a.room.take(ctx, a.spool())
+	done, err := a.room.take(ctx, 2*a.spool())
 	if err == nil {
 		if err = a.load(ctx, r); a.lost(err) {
 			err = a.whole().load(ctx, r)

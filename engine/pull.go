@@ -32,6 +32,10 @@ type pullImage struct {
 	service string
 	// optional: the image is there, and is to be fresher; that can wait where it can't be had.
 	optional bool
+	// early: it is pulled before the plan that asks for it, which tells of its failure.
+	early bool
+	// failed is set when it was pulled before, in vain.
+	failed *ImageError
 }
 
 func (a pullImage) Target() Target {
@@ -42,9 +46,17 @@ func (pullImage) Verb() Verb { return VerbPull }
 // do pulls, and tries again while it is the network that fails: between the Engine and a registry, where no plan looks, so
 // that no other plan would do better. It is the one action that does.
 func (a pullImage) do(ctx context.Context, r *run) error {
-	if err := r.roomToPull(); err != nil {
+	if a.failed != nil {
+		return a.failed
+	}
+	done, err := r.room.take(ctx, 0)
+	if ctx.Err() != nil {
+		return errLeft
+	}
+	if err != nil {
 		return a.settle(r, &ImageError{Ref: a.ref, Err: err, Hint: "galley prune removes images that nobody wants; --pull-room 0 pulls nevertheless"})
 	}
+	defer done()
 	host := registryOf(a.ref)
 	auth, err := r.credentials(ctx, host)
 	if err != nil {

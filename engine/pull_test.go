@@ -299,3 +299,27 @@ func TestAnImageIsPulledForEachPlatform(t *testing.T) {
 		t.Errorf("got warnings %q", plan.Warnings)
 	}
 }
+
+// TestOneImageForTwoPlatformsIsRefusedBefore: an Engine with a graph driver would pull both, and refuse to create the second
+// container.
+func TestOneImageForTwoPlatformsIsRefusedBefore(t *testing.T) {
+	p := newPuller(t, nil)
+	want := &compose.Project{Name: "pulls", Separator: "-"}
+	for _, name := range []string{"amd64", "arm64"} {
+		s := svc(name)
+		s.Config.Image, s.Platform, s.Hash = remote, "linux/"+name, "1:"+name
+		want.Services = append(want.Services, s)
+	}
+	err := p.converge(t, want)
+	var failed *engine.ImageError
+	if !errors.As(err, &failed) || !strings.Contains(err.Error(), "linux/amd64 and linux/arm64") || failed.Hint == "" {
+		t.Errorf("got error %v", err)
+	}
+	if p.pulls() != 0 {
+		t.Errorf("%d pulls", p.pulls())
+	}
+	want.Services = want.Services[:1]
+	if err := p.converge(t, want); err != nil {
+		t.Errorf("one platform alone: %v", err)
+	}
+}

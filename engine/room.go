@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SpaceError says that what is to be loaded does not fit where the Engine keeps its data.
+// SpaceError says that what is to be pulled or loaded does not fit where the Engine keeps its data.
 type SpaceError struct {
 	// Path is a directory of the file system in question; Need and Free are bytes.
 	Path       string
@@ -48,23 +48,12 @@ func (e *Engine) dataRoot() string {
 	return info.DockerRootDir
 }
 
-// roomToPull refuses a pull that would fill the disk that everything else on the machine lives on.
-func (r *run) roomToPull() error {
-	if r.opts.PullRoom < 0 {
-		return nil
-	}
-	root := r.dataRoot()
-	if have, ok := free(root); ok && have < r.opts.PullRoom {
-		return &SpaceError{Path: root, Need: r.opts.PullRoom, Free: have}
-	}
-	return nil
-}
-
 // fits checks that there is room for what the plan loads. It counts no more than what is needed at least: every layer that
-// is not there once, and once more the largest archive's, which the Engine spools before it unpacks them.
+// is not there once, and once more the largest archive's, which the Engine spools before it unpacks them. An empty plan needs
+// no room at all.
 func (s *Store) fits(plan *Plan) error {
 	have, ok := free(s.Root)
-	if !ok {
+	if !ok || len(plan.Loads()) == 0 {
 		return nil
 	}
 	var layers, spool int64
@@ -84,7 +73,7 @@ func (s *Store) fits(plan *Plan) error {
 			}
 		}
 	}
-	if need := layers + spool; need > have {
+	if need := max(layers+spool, s.Room); need > have {
 		return &SpaceError{Path: s.Root, Need: need, Free: have}
 	}
 	return nil
@@ -109,9 +98,13 @@ func (a loadArchive) spool() int64 {
 	return bytes
 }
 
-// room hands out the space that loads need while they are under way: for the spool and for the layers, each.
+// room is the one guard of the disk that everything else on the machine lives on. It hands out the space that loads need
+// while they are under way, for the spool and for the layers, each; how much a pull will take nobody tells.
 type room struct {
-	root string
+	// root is where the Engine keeps its data, "" where that can't be seen from here.
+	root func() string
+	// least is how many bytes must be free before anything is brought.
+	least int64
 
 	mu    sync.Mutex
 	taken int64
@@ -119,22 +112,28 @@ type room struct {
 	given chan struct{}
 }
 
-func newRoom(root string) *room { return &room{root: root, given: make(chan struct{})} }
+func newRoom(root func() string, least int64) *room {
+	return &room{root: root, least: least, given: make(chan struct{})}
+}
 
-// take waits until there is room for a load beside those under way, or none is under way any more: then the Engine itself
-// must say whether it fits. The function returned gives the room back.
-func (r *room) take(ctx context.Context, spool int64) (func(), error) {
-	bytes := 2 * spool
+// take waits until there are bytes beside what was taken already, or nothing is under way any more: then the Engine itself
+// must say whether it fits, but for a disk that is full, which is a *SpaceError. The function returned gives the room back.
+func (r *room) take(ctx context.Context, bytes int64) (func(), error) {
+	root := r.root()
 	for {
 		r.mu.Lock()
-		have, ok := free(r.root)
-		if !ok || r.taken == 0 || have-r.taken >= bytes {
+		have, ok := free(root)
+		full := ok && have-r.taken < r.least
+		if !ok || !full && (r.taken == 0 || have-r.taken >= bytes) {
 			r.taken += bytes
 			r.mu.Unlock()
 			return func() { r.give(bytes) }, nil
 		}
-		given := r.given
+		idle, given := r.taken == 0, r.given
 		r.mu.Unlock()
+		if idle {
+			return nil, &SpaceError{Path: root, Need: r.least, Free: have}
+		}
 		select {
 		case <-given:
 		case <-ctx.Done():

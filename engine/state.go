@@ -42,6 +42,9 @@ type State struct {
 	Declared map[string][]string
 	// Images are all of the Engine.
 	Images []image.Summary
+	// OnePlatform: a tag is one image for one platform, as on all but containerd's image store; known once [Engine.Complete] was
+	// asked, if the recipe wants an image for several.
+	OnePlatform bool
 	// Files are the project's configs and secrets, on this machine.
 	Files *Files
 }

@@ -254,7 +254,7 @@ func (c *cli) addGlobals(f *pflag.FlagSet) {
 	f.Var(newChoice(&g.progress, either(c.getenv("COMPOSE_PROGRESS"), "auto"), "auto", "tty", "plain", "quiet", "json"), "progress", "how to show progress: auto, tty, plain, quiet, json (COMPOSE_PROGRESS)")
 	f.IntVar(&g.parallel, "parallel", envInt(c.getenv("COMPOSE_PARALLEL_LIMIT"), -1), "`NUMBER` of Engine calls at a time; -1 is Galley's own choice (COMPOSE_PARALLEL_LIMIT)")
 	f.BoolVar(&g.compatibility, "compatibility", envBool(c.getenv("COMPOSE_COMPATIBILITY")), "join container names with \"_\" (COMPOSE_COMPATIBILITY)")
-	f.Var(&g.pullRoom, "pull-room", "`SIZE` that must be free on the engine's disk before a pull; 0 does not look (default: 256MB)")
+	f.Var(&g.pullRoom, "pull-room", "`SIZE` that must be free on the engine's disk before a pull or an import; 0 does not look (default: 256MB)")
 	f.BoolVar(&g.dryRun, "dry-run", false, "show the plan and change nothing")
 }
 

@@ -188,7 +188,7 @@ func hintFor(err error) string {
 	case errors.As(err, &old):
 		return "take the attribute out of the recipe, or bring the engine up to date"
 	case is[*engine.SpaceError](err):
-		return "free some space there, or move the engine's data root to a larger disk"
+		return "free some space there (`galley prune` removes images that nobody wants), or move the engine's data root to a larger disk"
 	case is[*bosh.CorruptError](err):
 		return "move the file away: `galley up` begins a new one"
 	case is[*nothingGoodError](err):
