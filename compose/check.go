@@ -33,6 +33,7 @@ func (r *recipe) check(p *types.Project) []Diagnostic {
 	c.offline(r.offlineLocked())
 	c.cycles()
 	c.ports()
+	c.addresses()
 	c.containerNames(r.separator)
 	return c.found
 }
@@ -116,11 +117,20 @@ func (c *checker) dependencies(s types.ServiceConfig) {
 			c.add(Error, "never-healthy", path, fmt.Sprintf("service %q waits until %q is healthy, but its healthcheck is disabled", s.Name, name),
 				"use condition: service_started, or give it a healthcheck")
 		}
-		if need.Condition == types.ServiceConditionCompletedSuccessfully && (target.Restart == "always" || target.Restart == "unless-stopped") {
-			c.add(Error, "never-completes", path, fmt.Sprintf("service %q waits until %q has completed, but restart: %s starts it again each time",
-				s.Name, name, target.Restart), fmt.Sprintf("set restart: \"no\" or on-failure on %q", name))
+		policy := restartPolicy(target)
+		if need.Condition == types.ServiceConditionCompletedSuccessfully && contains("always unless-stopped any", policy) {
+			c.add(Error, "never-completes", path, fmt.Sprintf("service %q waits until %q has completed, but its restart policy %q starts it again each time",
+				s.Name, name, policy), fmt.Sprintf("set restart: \"no\" or on-failure on %q", name))
 		}
 	}
+}
+
+// restartPolicy is what a recipe says about when a service is started again: deploy wins.
+func restartPolicy(s types.ServiceConfig) string {
+	if s.Deploy != nil && s.Deploy.RestartPolicy != nil {
+		return orElse(s.Deploy.RestartPolicy.Condition, "any")
+	}
+	return s.Restart
 }
 
 func (c *checker) absent(s types.ServiceConfig, name, path string, required bool) {

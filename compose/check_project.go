@@ -98,7 +98,7 @@ func (c *checker) published() []published {
 	var all []published
 	for _, name := range c.project.ServiceNames() {
 		s := c.project.Services[name]
-		if s.NetworkMode == "host" || s.NetworkMode == "none" || s.GetScale() == 0 {
+		if s.NetworkMode == "host" || s.NetworkMode == "none" || isShared(s.NetworkMode) || s.GetScale() == 0 {
 			continue // these modes publish nothing
 		}
 		for i, port := range s.Ports {
@@ -136,6 +136,50 @@ func (c *checker) blocking(taken takenPorts, p published, port int) *published {
 		}
 	}
 	return nil
+}
+
+// addresses reports fixed addresses that two containers would have on one network, or a container and the gateway.
+func (c *checker) addresses() {
+	owner := map[[2]string][]string{}
+	for _, name := range c.project.ServiceNames() {
+		s := c.project.Services[name]
+		for _, key := range sortedKeys(s.Networks) {
+			on := s.Networks[key]
+			if on == nil || s.GetScale() != 1 {
+				continue // of several replicas, lowering says so
+			}
+			for attribute, address := range map[string]string{"ipv4_address": on.Ipv4Address, "ipv6_address": on.Ipv6Address} {
+				addr, err := netip.ParseAddr(address)
+				if err != nil {
+					continue
+				}
+				path := "services." + name + ".networks." + key + "." + attribute
+				at := [2]string{key, addr.String()}
+				other := slices.IndexFunc(owner[at], func(o string) bool { return !c.completesBefore(o, name) && !c.completesBefore(name, o) })
+				switch {
+				case other >= 0:
+					c.add(Error, "duplicate-address", path, fmt.Sprintf("%s on network %q is already the address of service %q", addr, key, owner[at][other]), "")
+				case slices.Contains(gateways(c.project.Networks[key]), addr):
+					c.add(Error, "duplicate-address", path, fmt.Sprintf("%s is the gateway of network %q", addr, key), "")
+				}
+				owner[at] = append(owner[at], name)
+			}
+		}
+	}
+}
+
+// gateways are the addresses that a network's own end has by its definition.
+func gateways(n types.NetworkConfig) []netip.Addr {
+	var all []netip.Addr
+	for _, pool := range n.Ipam.Config {
+		if pool == nil {
+			continue
+		}
+		if addr, err := netip.ParseAddr(pool.Gateway); err == nil {
+			all = append(all, addr)
+		}
+	}
+	return all
 }
 
 // completesBefore tells whether a service starts only after another one has completed.

@@ -106,6 +106,7 @@ func relationCodes() []Code {
 		{Name: "invalid-lock", Severity: Error, Sentence: "The lock beside the recipe can't be read, or an entry of it is no image with a digest."},
 		{Name: "not-locked", Severity: Warning, Sentence: "There is a lock beside the recipe, and it does not say which image this tag means."},
 		{Name: "stale-lock", Severity: Warning, Sentence: "The lock beside the recipe names an image that no service uses."},
+		{Name: "duplicate-address", Severity: Error, Sentence: "Two containers would have one fixed address on a network, or one the address of its gateway."},
 		{Name: "duplicate-container-name", Severity: Error, Sentence: "Two containers would have one name."},
 		{Name: "duplicate-mount", Severity: Error, Sentence: "Two mounts of a container have one target."},
 		{Name: "engine-too-old", Severity: Error, Sentence: "An attribute needs a newer Engine API than the one asked for with --engine-api."},
@@ -134,7 +135,7 @@ func lintCodes() []Code {
 	return []Code{
 		{Name: "obsolete-version", Severity: Note, Lint: true, Sentence: "The top-level version has no meaning any more (compose-spec, Version top-level element)."},
 		{Name: "plain-secret", Severity: Warning, Lint: true, Sentence: "A password, token or key stands in the recipe's text as a variable's value, where everybody reads it who can read the recipe or inspect the container."},
-		{Name: "unpinned-image", Severity: Note, Lint: true, Sentence: "An image has no tag, or \"latest\": what runs depends on when it was pulled."},
+		{Name: "unpinned-image", Severity: Warning, Lint: true, Sentence: "An image has no tag, or \"latest\": what runs depends on when it was pulled."},
 		{Name: "unused", Severity: Note, Lint: true, Sentence: "A network, volume, config or secret is defined, and no service uses it: it is not made."},
 		{Name: "yaml-1.1", Severity: Warning, Lint: true, Sentence: "A value without quotes means something else to readers of YAML 1.1, as the BOSH director and docker-compose 1 are: 22:22 is the number 1342, no is false."},
 	}

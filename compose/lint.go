@@ -19,7 +19,9 @@ func (r *recipe) lint(p *types.Project) []Diagnostic {
 	if !r.locate() {
 		return nil
 	}
-	c := &linter{checker: checker{project: p, pruned: r.pruned}, recipe: r}
+	_, unlocked := os.Stat(r.lockPath())
+	// What a lock or a tarball holds does not depend on the tag.
+	c := &linter{checker: checker{project: p, pruned: r.pruned}, recipe: r, tagged: unlocked != nil && r.offline == nil}
 	for _, name := range p.ServiceNames() {
 		s := p.Services[name]
 		c.container("services."+name, s.ContainerSpec, s.Build != nil)
@@ -38,6 +40,7 @@ func (r *recipe) lint(p *types.Project) []Diagnostic {
 type linter struct {
 	checker
 	recipe *recipe
+	tagged bool // images are pulled by their tags
 }
 
 // at adds a finding about a node of a document.
@@ -57,7 +60,7 @@ func (c *linter) container(path string, s types.ContainerSpec, built bool) {
 // pinned finds images that mean another thing tomorrow.
 func (c *linter) pinned(path string, s types.ContainerSpec, built bool) {
 	named, err := reference.ParseNormalizedNamed(s.Image)
-	if err != nil || built {
+	if err != nil || built || !c.tagged {
 		return
 	}
 	if _, digested := named.(reference.Digested); digested {
@@ -65,10 +68,10 @@ func (c *linter) pinned(path string, s types.ContainerSpec, built bool) {
 	}
 	switch tagged, ok := named.(reference.Tagged); {
 	case !ok:
-		c.add(Note, "unpinned-image", path+".image", fmt.Sprintf("the image %q has no tag: what runs depends on when it was pulled", s.Image),
+		c.add(Warning, "unpinned-image", path+".image", fmt.Sprintf("the image %q has no tag: what runs depends on when it was pulled", s.Image),
 			"add the version's tag, or a digest")
 	case tagged.Tag() == "latest":
-		c.add(Note, "unpinned-image", path+".image", fmt.Sprintf("what %q is depends on when it was pulled", s.Image),
+		c.add(Warning, "unpinned-image", path+".image", fmt.Sprintf("what %q is depends on when it was pulled", s.Image),
 			"name the version, or a digest")
 	}
 }

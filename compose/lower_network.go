@@ -139,15 +139,15 @@ func (s *serviceLowering) checkAddresses(key string, n types.ServiceNetworkConfi
 			s.refuse(item(attribute+".link_local_ips", i), codeInvalid, "", "%q is no IP address", address)
 		}
 	}
-	if s.src.GetScale() > 1 && (n.Ipv4Address != "" || n.Ipv6Address != "") {
-		s.refuse(attribute, codeConflict, "remove the address, or run one replica",
-			"%d replicas can't share one address on network %q", s.src.GetScale(), key)
-	}
 }
 
 func (s *serviceLowering) checkAddress(key, attribute, address string, is func(netip.Addr) bool, family string) {
 	if address == "" {
 		return
+	}
+	if s.src.GetScale() > 1 {
+		s.refuse(attribute, codeConflict, "remove the address, or run one replica",
+			"%d replicas can't share one address on network %q", s.src.GetScale(), key)
 	}
 	addr, err := netip.ParseAddr(address)
 	if err != nil || !is(addr) {
