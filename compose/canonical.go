@@ -3,6 +3,8 @@ package compose
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"slices"
 
@@ -31,9 +33,14 @@ type Canonical struct {
 	separator string
 }
 
-// LoadCanonical reads a recipe for people and tools to look at. Diagnostics and errors are those of [Load], with two
-// differences: what galley doesn't carry out is a warning here, and with NoConsistency or NoInterpolation only what the
-// loader can't read is an error.
+// UnknownServiceError names one of [CanonicalOptions.Services] that the recipe doesn't have.
+type UnknownServiceError struct{ Name string }
+
+func (e *UnknownServiceError) Error() string { return fmt.Sprintf("no such service: %q", e.Name) }
+
+// LoadCanonical reads a recipe for people and tools to look at. Diagnostics and errors are those of [Load], with three
+// differences: what galley doesn't carry out is a warning here, with NoConsistency or NoInterpolation only what the
+// loader can't read is an error, and asking for a service that isn't there is an *UnknownServiceError.
 func LoadCanonical(ctx context.Context, src Source, opt CanonicalOptions) (*Canonical, []Diagnostic, error) {
 	recipes, err := open(src)
 	if err != nil {
@@ -54,6 +61,9 @@ func LoadCanonical(ctx context.Context, src Source, opt CanonicalOptions) (*Cano
 		}
 	}
 	c, err := r.canonical(ctx, opt)
+	if unknown := (*UnknownServiceError)(nil); errors.As(err, &unknown) {
+		return nil, r.diagnostics, err
+	}
 	if err != nil && r.locate() {
 		r.add(r.unresolved(r.translate(err)))
 	}
@@ -92,6 +102,11 @@ func (r *recipe) canonical(ctx context.Context, opt CanonicalOptions) (c *Canoni
 	p, err := loader.ModelToProject(c.model, options, details)
 	if err != nil {
 		return nil, err
+	}
+	for _, name := range opt.Services {
+		if _, known := p.AllServices()[name]; !known {
+			return nil, &UnknownServiceError{Name: name}
+		}
 	}
 	if p, err = p.WithServicesEnabled(opt.Services...); err != nil {
 		return nil, err
@@ -197,6 +212,9 @@ func (c *Canonical) Networks() []string { return c.keys("networks") }
 // Volumes: see Networks.
 func (c *Canonical) Volumes() []string { return c.keys("volumes") }
 
+// Models: see Networks.
+func (c *Canonical) Models() []string { return c.keys("models") }
+
 func (c *Canonical) keys(kind string) []string {
 	switch {
 	case c.project == nil:
@@ -204,12 +222,15 @@ func (c *Canonical) keys(kind string) []string {
 		return sortedKeys(entries)
 	case kind == "networks":
 		return c.project.NetworkNames()
+	case kind == "models":
+		return sortedKeys(c.project.Models)
 	default:
 		return c.project.VolumeNames()
 	}
 }
 
-// Images are the services' images, sorted, each once; of a service without one, the name that a build would give it.
+// Images are the services' images, one for each service, sorted; of a service without one, the name that a build would give
+// it.
 func (c *Canonical) Images() []string {
 	var images []string
 	if c.project == nil {
@@ -224,7 +245,7 @@ func (c *Canonical) Images() []string {
 		}
 	}
 	slices.Sort(images)
-	return slices.Compact(images)
+	return images
 }
 
 // Profiles are those of all services, active or not, sorted.

@@ -301,7 +301,8 @@ func (c *choice) Type() string   { return "WHEN" }
 
 func (c *choice) Set(s string) error {
 	if !slices.Contains(c.options, s) {
-		return fmt.Errorf("must be one of %s", strings.Join(c.options, ", "))
+		words := slices.DeleteFunc(slices.Clone(c.options), func(o string) bool { return o == "" })
+		return fmt.Errorf("must be one of %s", strings.Join(words, ", "))
 	}
 	*c.value = s
 	return nil

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -20,7 +21,8 @@ type configFlags struct {
 	format, output, hash                string
 	quiet, environment, variables       bool
 	services, networks, volumes, images bool
-	profiles, resolveDigests, lock      bool
+	models, profiles                    bool
+	resolveDigests, lock                bool
 }
 
 // configCommand prints the canonical recipe.
@@ -54,6 +56,7 @@ com.docker.compose.config-hash on its containers.`,
 	f.BoolVar(&flags.networks, "networks", false, "print the networks' names")
 	f.BoolVar(&flags.volumes, "volumes", false, "print the volumes' names")
 	f.BoolVar(&flags.images, "images", false, "print the images' names")
+	f.BoolVar(&flags.models, "models", false, "print the models' names")
 	f.BoolVar(&flags.profiles, "profiles", false, "print the profiles' names")
 	f.StringVar(&flags.hash, "hash", "", "print the hashes of `SERVICE`, of several separated by commas, or of all (\"*\")")
 	f.BoolVar(&flags.resolveDigests, "resolve-image-digests", false, "add to each image its digest: the Engine's, or the registry's where it has none")
@@ -77,7 +80,7 @@ func (c *cli) config(ctx context.Context, flags *configFlags) error {
 	// As in docker compose, where names are not those of the specification.
 	flags.NoNormalization = flags.NoNormalization || c.global.compatibility
 	recipe, err := c.loadCanonical(ctx, flags.CanonicalOptions)
-	if err != nil || flags.quiet {
+	if err != nil {
 		return err
 	}
 	if flags.resolveDigests || flags.lock {
@@ -93,7 +96,7 @@ func (c *cli) config(ctx context.Context, flags *configFlags) error {
 		names func() []string
 	}{
 		{flags.services, recipe.Services}, {flags.volumes, recipe.Volumes}, {flags.networks, recipe.Networks},
-		{flags.profiles, recipe.Profiles}, {flags.images, recipe.Images},
+		{flags.models, recipe.Models}, {flags.profiles, recipe.Profiles}, {flags.images, recipe.Images},
 	} {
 		if list.asked {
 			return c.printLines(list.names())
@@ -104,6 +107,8 @@ func (c *cli) config(ctx context.Context, flags *configFlags) error {
 		return c.printVariables(recipe.Variables(), flags.format)
 	case flags.environment:
 		return c.printLines(recipe.Environment())
+	case flags.quiet:
+		return nil
 	}
 	return c.printRecipe(recipe, flags)
 }
@@ -121,6 +126,9 @@ func (c *cli) resolveDigests(ctx context.Context, recipe *compose.Canonical) err
 // loadCanonical reads the recipe and prints its warnings.
 func (c *cli) loadCanonical(ctx context.Context, opt compose.CanonicalOptions) (*compose.Canonical, error) {
 	recipe, diagnostics, err := compose.LoadCanonical(ctx, c.source(), opt)
+	if unknown := (*compose.UnknownServiceError)(nil); errors.As(err, &unknown) {
+		return nil, noSuchService(unknown.Name)
+	}
 	if err != nil {
 		return nil, c.unreadable(err)
 	}
@@ -172,7 +180,7 @@ func (c *cli) printHashes(ctx context.Context, which string) error {
 	for _, name := range names {
 		s := project.Service(name)
 		if s == nil {
-			return fmt.Errorf("no such service: %s", name)
+			return noSuchService(name)
 		}
 		fmt.Fprintf(c.out, "%s %s\n", s.Name, s.Hash)
 	}

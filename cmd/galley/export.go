@@ -93,7 +93,7 @@ func imagesOf(project *compose.Project, services []string) ([]string, error) {
 	visit = func(name string) error {
 		s := project.Service(name)
 		if s == nil {
-			return fmt.Errorf("no such service: %q", name)
+			return noSuchService(name)
 		}
 		if seen[name] {
 			return nil
