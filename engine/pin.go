@@ -7,6 +7,7 @@ import (
 	"github.com/docker/docker/api/types/image"
 
 	"galley/compose"
+	"galley/imports"
 )
 
 // Pin is the image that a reference stood for at some time.
@@ -40,14 +41,19 @@ func (s *State) Pins(p *compose.Project) map[string]Pin {
 	return pins
 }
 
-// digestOf is the digest under which an image can be pulled again by the name that a reference gives it.
+// digestOf is the digest under which an image can be pulled again by the name that a reference gives it. Where it came with a
+// tarball, a tag of its own tells: see [imports.DigestTag].
 func (s *State) digestOf(ref, id string) string {
 	name := repository(ref)
 	for _, img := range s.Images {
 		if img.ID != id {
 			continue
 		}
-		for _, digest := range img.RepoDigests {
+		digests := slices.Clone(img.RepoDigests)
+		for _, tag := range img.RepoTags {
+			digests = append(digests, imports.TaggedDigest(tag))
+		}
+		for _, digest := range digests {
 			if name != "" && repository(digest) == name {
 				return digest
 			}

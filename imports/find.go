@@ -35,6 +35,19 @@ func DigestTag(ref string) string {
 	return reference.FamiliarName(named) + ":" + strings.Replace(digested.Digest().String(), ":", "-", 1)
 }
 
+// TaggedDigest is the reference by a registry's digest that a [DigestTag] stands for; "" is for other tags.
+func TaggedDigest(tag string) string {
+	named, err := reference.ParseNormalizedNamed(tag)
+	tagged, ok := named.(reference.Tagged)
+	if err != nil || !ok {
+		return ""
+	}
+	if digest := strings.Replace(tagged.Tag(), "-", ":", 1); isDigest(digest) {
+		return reference.FamiliarName(named) + "@" + digest
+	}
+	return ""
+}
+
 // Answers tells whether a reference names the image by a registry's digest, whatever the archive calls it.
 func (i Image) Answers(ref string) bool {
 	named, err := reference.ParseNormalizedNamed(ref)
