@@ -43,7 +43,8 @@ func Operate(have *State, op Operation) (*Plan, error) {
 	}
 	o := &operator{differ: newDiffer(op.Want, have, opts), op: op, begun: map[string]*node{}}
 	for _, name := range op.Services {
-		if op.Verb == VerbStart && len(o.replicas(name)) == 0 {
+		scheduled := slices.ContainsFunc(have.Containers, func(c *Container) bool { return c.Service == name && c.Scheduled() })
+		if op.Verb == VerbStart && len(o.replicas(name)) == 0 && !scheduled {
 			o.fail("service %q has no container to start: up creates one", name)
 		}
 	}
@@ -78,7 +79,8 @@ type operator struct {
 	begun map[string]*node
 }
 
-// chosen are the replicas to act on, each after those that it needs.
+// chosen are the replicas to act on, each after those that it needs. What runs at times is not started out of turn, but can be
+// held, ended and removed like any other.
 func (o *operator) chosen() []*Container {
 	wanted := map[string]bool{}
 	for _, name := range o.op.Services {
@@ -88,8 +90,9 @@ func (o *operator) chosen() []*Container {
 		o.widen(wanted)
 	}
 	var all []*Container
+	begins := o.op.Verb == VerbStart || o.op.Verb == VerbRestart
 	for _, c := range o.have.Containers {
-		if !c.OneOff && (len(wanted) == 0 || wanted[c.Service]) {
+		if (!c.OneOff || c.Scheduled() && !begins) && (len(wanted) == 0 || wanted[c.Service]) {
 			all = append(all, c)
 		}
 	}

@@ -17,6 +17,9 @@ import (
 // labelScheduled marks the containers of a service that runs at times; its value is the time, in RFC 3339.
 const labelScheduled = "io.galley.scheduled"
 
+// Scheduled tells whether a supervisor ran the container because its service's time had come.
+func (c *Container) Scheduled() bool { return c.OneOff && c.Summary.Labels[labelScheduled] != "" }
+
 // keptResults is how many results of a service are remembered.
 const keptResults = 5
 
@@ -86,7 +89,14 @@ func (s *supervisor) jobsAt() (first time.Time) {
 	return first
 }
 
-// skip passes a time over.
+// pass lets a time go by that nobody expects to be kept.
+func (s *supervisor) pass(service, why string) {
+	j := s.jobs[service]
+	j.skipped++
+	j.err = errors.New(why)
+}
+
+// skip passes a time over that was to be kept.
 func (s *supervisor) skip(service string, err error) {
 	j := s.jobs[service]
 	j.skipped++
@@ -109,9 +119,9 @@ func (s *supervisor) runJobs(ctx context.Context, now time.Time) bool {
 		j.due = j.times.Next(now)
 		switch {
 		case s.link == nil:
-			s.skip(name, errors.New("there was no engine"))
+			s.pass(name, "there was no engine")
 		case s.book.rests(name):
-			s.skip(name, errors.New("it was stopped by hand"))
+			s.pass(name, "it was stopped by hand")
 		default:
 			s.runJob(ctx, s.want.Service(name), at)
 			return true
@@ -158,7 +168,7 @@ func (s *supervisor) jobStarted(w *work) {
 func (s *supervisor) tally() {
 	for _, c := range s.have.Containers {
 		j, f := s.jobs[c.Service], s.facts[c.ID]
-		if j == nil || f == nil || c.Summary.Labels[labelScheduled] == "" || c.Phase != container.StateExited || f.Finished.IsZero() {
+		if j == nil || f == nil || !c.Scheduled() || c.Phase != container.StateExited || f.Finished.IsZero() {
 			continue
 		}
 		if slices.ContainsFunc(j.results, func(r JobResult) bool { return r.container == c.ID }) {
@@ -195,7 +205,7 @@ func (e *Engine) runScheduled(ctx context.Context, want *compose.Project, s *com
 	}
 	var others []*Container
 	for _, c := range have.Containers {
-		switch before := c.OneOff && c.Service == s.Name && c.Summary.Labels[labelScheduled] != ""; {
+		switch before := c.Scheduled() && c.Service == s.Name; {
 		case !before:
 			others = append(others, c)
 		case c.Running():

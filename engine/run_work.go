@@ -107,10 +107,10 @@ func (w *work) free() {
 }
 
 // interrupt ends a walk after the steps under way; the rest is planned anew. Pulls would begin again, so they are waited
-// for.
+// for, and so is a start at its time, which would be missed.
 func (s *supervisor) interrupt() {
 	switch w := s.work; {
-	case w == nil:
+	case w == nil, w.job != "":
 	case w.pulling > 0:
 		w.late = true
 	default:

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -78,4 +80,53 @@ func TestASupervisorHoldsTheScaleThatWasAskedFor(t *testing.T) {
 	}
 	p.Process.Signal(syscall.SIGHUP)
 	untilStatus(t, p, "the recipe counts again", web(1))
+}
+
+func TestScheduledRunsBesideOtherCommands(t *testing.T) {
+	t.Parallel()
+	recipe := supervised + "  job: {image: busybox, command: sh -c 'echo ran; sleep infinity', x-galley: {schedule: \"@every 1s\"}}\n"
+	p := supervisor(t, newEngine(t), recipe, "--log-dir", "logs", "--log-file", "log")
+	job := func(what string, is func(s *bosh.ServiceStatus) bool) {
+		t.Helper()
+		untilStatus(t, p, what, func(s *bosh.Status) bool {
+			return len(s.Services) == 3 && s.Services[1].Schedule != nil && !s.Yielded && is(&s.Services[1])
+		})
+	}
+	ran := func(times int) func(*bosh.ServiceStatus) bool {
+		return func(s *bosh.ServiceStatus) bool { return s.Schedule.Runs >= times }
+	}
+	rests := func(s *bosh.ServiceStatus) bool {
+		return s.State == "stopped" && strings.Contains(s.Why, "stopped by hand") && s.Schedule.Skipped > 0
+	}
+	for _, c := range []struct {
+		args []string
+		says string
+		then func(*bosh.ServiceStatus) bool
+	}{
+		{[]string{"logs", "--no-log-prefix", "job"}, "ran\n", ran(1)},
+		{[]string{"exec", "job", "echo", "inside"}, "inside\n", ran(1)},
+		{[]string{"prune", "--all"}, "nothing to do", ran(1)},
+		{[]string{"kill", "job"}, "shop-job-at-", rests},
+		{[]string{"rm", "-f", "job"}, "shop-job-at-", rests},
+		{[]string{"up", "-d", "job"}, "nothing to do", ran(2)},
+		{[]string{"stop", "job"}, "shop-job-at-", rests},
+		{[]string{"start", "job"}, "nothing to do", ran(3)},
+		{[]string{"down"}, "shop-job-at-", rests},
+	} {
+		if c.args[0] == "logs" {
+			job("it ran", ran(1))
+			untilKept(t, filepath.Join(p.Dir, "logs", "job-run.log"), "ran")
+		}
+		out, got := beside(t, p, c.args...)
+		if got != 0 || !strings.Contains(out, c.says) {
+			t.Fatalf("%v: exit code %d, without %q:\n%s", c.args, got, c.says, out)
+		}
+		job(strings.Join(c.args, " ")+" is heeded", c.then)
+	}
+	if out, got := beside(t, p, "ps", "-aq"); got != 0 || out != "" {
+		t.Errorf("after down there is: exit code %d:\n%s", got, out)
+	}
+	if log, err := os.ReadFile(filepath.Join(p.Dir, "log")); err != nil || strings.Contains(string(log), "cancel") {
+		t.Errorf("a run was cut off: error %v:\n%s", err, log)
+	}
 }

@@ -64,6 +64,7 @@ func (c *cli) exec(ctx context.Context, x *execFlags, service string) error {
 		return c.printPlan(engine.Execution(p.project, target, x.command), "text")
 	}
 	x.command.Env = c.resolved(x.command.Env)
+	x.tty = false // as docker compose does, also in a script: whether there is a terminal decides
 	if x.detach {
 		return p.engine.ExecDetached(ctx, target, x.command)
 	}

@@ -25,8 +25,8 @@ func (c *cli) logsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "logs [flags] [SERVICE...]",
 		Short: "Print what the containers wrote",
-		Long: `Print what the project's containers wrote, in order of time over all of them, each
-line on the stream that it was written to.
+		Long: `Print what the project's containers wrote, on standard output or standard error, in
+order of time over all of them.
 
 With --follow it goes on with what they write, through restarts and replacements, until
 no container will write any more. No readable recipe is needed, only the project's name.`,
@@ -48,10 +48,15 @@ no container will write any more. No readable recipe is needed, only the project
 	return cmd
 }
 
-// check refuses what the Engine would take for something else: it reads a tail that is no number as "all".
+// check refuses what the Engine would take for something else: it reads a tail that is no number as "all". A negative one
+// means that too.
 func (l *logsFlags) check() error {
-	if n, err := strconv.Atoi(l.tail); l.tail != "all" && (err != nil || n < 0) {
+	n, err := strconv.Atoi(l.tail)
+	switch {
+	case l.tail != "all" && err != nil:
 		return &usageError{err: fmt.Errorf("--tail %q: must be a number of lines, or all", l.tail)}
+	case n < 0:
+		l.tail = "all"
 	}
 	return nil
 }
@@ -64,16 +69,18 @@ func (c *cli) logs(cmd *cobra.Command, l *logsFlags, services []string) error {
 	}
 	defer p.engine.Close()
 	wanted := func(have *engine.Container) bool {
-		return !have.OneOff && (len(services) == 0 || slices.Contains(services, have.Service)) && (l.index == 0 || have.Number == l.index)
+		return (!have.OneOff || have.Scheduled()) && (len(services) == 0 || slices.Contains(services, have.Service)) && (l.index == 0 || have.Number == l.index)
 	}
 	chosen := slices.DeleteFunc(slices.Clone(p.containers), func(have *engine.Container) bool { return !wanted(have) })
 	if l.index != 0 && len(chosen) == 0 {
 		return &usageError{err: fmt.Errorf("no container has the number %d", l.index)}
 	}
+	printer := c.newLogPrinter(&l.logFlags, p.project, chosen)
+	printer.err = c.out // so that what is searched for is found
 	err = p.engine.Logs(ctx, engine.LogOptions{
 		Project: p.project, Containers: chosen, Follow: l.follow, Joins: wanted,
 		Tail: l.tail, Since: l.since, Until: l.until,
-	}, c.newLogPrinter(&l.logFlags, p.project, chosen).line)
+	}, printer.line)
 	if ctx.Err() != nil {
 		return context.Cause(ctx) // that is how following ends: nothing to be said
 	}

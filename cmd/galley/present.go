@@ -54,7 +54,7 @@ func (p *present) replica(service string, number int) (*engine.Container, error)
 // running is replica for what needs a running container.
 func (p *present) running(service string, number int) (*engine.Container, error) {
 	at := slices.IndexFunc(p.containers, func(have *engine.Container) bool {
-		return have.Service == service && !have.OneOff && number == 0 && have.Running()
+		return have.Service == service && (!have.OneOff || have.Scheduled()) && number == 0 && have.Running()
 	})
 	if at >= 0 {
 		return p.containers[at], nil

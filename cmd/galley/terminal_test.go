@@ -142,6 +142,25 @@ func TestLogsFollowAReplacement(t *testing.T) {
 	}
 }
 
+// untilKept waits until a log's file ends with a line.
+func untilKept(t *testing.T, path, line string) {
+	t.Helper()
+	deadline := time.After(time.Minute)
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for {
+		text, err := os.ReadFile(path)
+		if err == nil && strings.HasSuffix(string(text), "Z "+line+"\n") {
+			return
+		}
+		select {
+		case <-look.C:
+		case <-deadline:
+			t.Fatalf("the log is not kept: %q, %v", text, err)
+		}
+	}
+}
+
 func TestTheSupervisorKeepsLogs(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t)
@@ -150,19 +169,7 @@ func TestTheSupervisorKeepsLogs(t *testing.T) {
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(p.Dir, "logs", "web-1.log")
-	deadline := time.After(time.Minute)
-	for look := time.NewTicker(10 * time.Millisecond); ; {
-		text, err := os.ReadFile(path)
-		if err == nil && strings.HasSuffix(string(text), "Z written\n") {
-			break
-		}
-		select {
-		case <-look.C:
-		case <-deadline:
-			t.Fatalf("the log is not kept: %q, %v", text, err)
-		}
-	}
+	untilKept(t, filepath.Join(p.Dir, "logs", "web-1.log"), "written")
 	p.Process.Signal(syscall.SIGTERM)
 	p.Wait()
 	bad := begin(t, e, recipe, "run", "--log-dir", "compose.yml")
