@@ -134,7 +134,7 @@ func (r *run) fits(ctx context.Context, a updateContainer) error {
 	return &refusedError{id: a.id, err: fmt.Errorf("it uses %s of memory", units.BytesSize(float64(used)))}
 }
 
-// memoryUse is how much memory a container uses, in bytes, less what the kernel only caches for it.
+// memoryUse is how much memory a container uses, in bytes.
 func (e *Engine) memoryUse(ctx context.Context, id string) (uint64, error) {
 	response, err := e.api.ContainerStatsOneShot(ctx, id)
 	if err != nil {
@@ -145,9 +145,5 @@ func (e *Engine) memoryUse(ctx context.Context, id string) (uint64, error) {
 	if err := json.NewDecoder(response.Body).Decode(&stats); err != nil {
 		return 0, err
 	}
-	cached := stats.MemoryStats.Stats["total_inactive_file"] // cgroup v1
-	if v2, ok := stats.MemoryStats.Stats["inactive_file"]; ok && cached == 0 {
-		cached = v2
-	}
-	return stats.MemoryStats.Usage - min(cached, stats.MemoryStats.Usage), nil
+	return inUse(stats.MemoryStats), nil
 }

@@ -75,6 +75,7 @@ func tests() map[string]func(*testing.T, *suite) {
 		"restarts are left to the caller when asked":                    testOwnRestarts,
 		"pinned images stay, wherever their tags point":                 testPins,
 		"logs come in lines with their stream":                          testLogs,
+		"what containers use is followed as they come and go":           testUsages,
 		"logs are kept in files without a gap and without doubling":     testLogFiles,
 		"run repairs what is done by hand":                              testRunRepairs,
 		"run leaves what ended by itself":                               testRunLeavesWhatEnded,

@@ -109,12 +109,10 @@ func (c *cli) watchStatus(ctx context.Context, path, format string) error {
 			return false
 		}
 		var screen bytes.Buffer
-		if isTerminal(c.out) && format != "json" {
-			screen.WriteString("\x1b[H\x1b[J")
-		}
 		if format == "json" {
 			failure = writeJSON(&screen, s)
 		} else {
+			screen.WriteString(c.home())
 			printStatus(&screen, s, time.Now())
 		}
 		if failure == nil {
@@ -126,6 +124,14 @@ func (c *cli) watchStatus(ctx context.Context, path, format string) error {
 		return nil
 	}
 	return errors.Join(err, failure)
+}
+
+// home goes to the upper left of an empty screen, where there is one: what follows is shown in place of what was there.
+func (c *cli) home() string {
+	if isTerminal(c.out) {
+		return "\x1b[H\x1b[J"
+	}
+	return ""
 }
 
 // downReport tells of services that are not up, for people, with their last lines.

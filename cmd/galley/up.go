@@ -58,20 +58,26 @@ if the Engine lacks an image of the recipe.`,
 }
 
 func (u *upFlags) addTo(f *pflag.FlagSet, c *cli) {
-	u.selection.addTo(f, c)
+	u.addCreating(f, c)
 	u.attachFlags.addTo(f)
-	u.importFlags.addTo(f)
 	f.BoolVarP(&u.detach, "detach", "d", false, "return when the containers are started")
 	f.BoolVar(&u.wait, "wait", false, "return when all services are healthy, running, or completed; implies --detach")
 	f.IntVar(&u.waitTimeout, "wait-timeout", 0, "`SECONDS` that --wait waits at most (default: for ever)")
+	f.BoolVar(&u.noRollback, "no-rollback", false, "leave a service whose update failed as it is")
+	f.BoolVar(&u.accepted, "menu", false, "")
+	f.Lookup("menu").Hidden = true
+}
+
+// addCreating adds the flags that create has, too.
+func (u *upFlags) addCreating(f *pflag.FlagSet, c *cli) {
+	u.selection.addTo(f, c)
+	u.importFlags.addTo(f)
 	f.BoolVar(&u.quietPull, "quiet-pull", false, "pull without showing progress")
 	f.BoolVar(&u.waitLock, "wait-lock", false, "wait while another process changes the project")
-	f.BoolVar(&u.noRollback, "no-rollback", false, "leave a service whose update failed as it is")
 	f.BoolVar(&u.build, "build", false, "")
 	f.BoolVar(&u.accepted, "no-build", false, "")
 	f.BoolVarP(&u.yes, "yes", "y", false, "answer yes where --recreate-volumes asks")
-	f.BoolVar(&u.accepted, "menu", false, "")
-	for _, name := range []string{"build", "no-build", "menu"} {
+	for _, name := range []string{"build", "no-build"} {
 		f.Lookup(name).Hidden = true
 	}
 }

@@ -27,7 +27,7 @@ func (e *Engine) routes() []route {
 		{"GET /containers/*/json", e.inspectContainer},
 		{"GET /containers/*/logs", e.containerLogs},
 		{"GET /containers/*/top", e.containerTop},
-		{"GET /containers/*/stats", e.notHere},
+		{"GET /containers/*/stats", e.containerStats},
 		{"POST /containers/*/start", e.startContainer},
 		{"POST /containers/*/stop", e.stopContainer},
 		{"POST /containers/*/restart", e.restartContainer},
@@ -94,11 +94,6 @@ func (e *Engine) find(method, path string) (handler, string, string) {
 		}
 	}
 	return nil, "", ""
-}
-
-// notHere answers for what exists, but not in memory.
-func (e *Engine) notHere(*request) error {
-	return fail(http.StatusNotImplemented, "not implemented by an Engine in memory")
 }
 
 // resize takes note of a terminal's size, which nothing here depends on.
