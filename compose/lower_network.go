@@ -66,6 +66,12 @@ func isPredefined(name string) bool {
 // Source: Docker Engine 28.1 release notes.
 const ifnameOption = "com.docker.network.endpoint.ifname"
 
+// endpointOptions are the driver_opts of an attachment that the Engine itself reads, with the API that came with them: older
+// ones ignore them in silence.
+func endpointOptions() []struct{ name, api string } {
+	return []struct{ name, api string }{{ifnameOption, "1.49"}, {"com.docker.network.endpoint.sysctls", "1.46"}}
+}
+
 // endpoint lowers one attachment. The engine adds the container's own name to the aliases.
 func (s *serviceLowering) endpoint(key string, n types.ServiceNetworkConfig, primary bool) network.EndpointSettings {
 	attribute := "networks." + key
@@ -88,6 +94,11 @@ func (s *serviceLowering) endpoint(key string, n types.ServiceNetworkConfig, pri
 	if len(n.DriverOpts) > 0 || n.InterfaceName != "" {
 		settings.DriverOpts = map[string]string{}
 		maps.Copy(settings.DriverOpts, n.DriverOpts)
+	}
+	for _, o := range endpointOptions() {
+		if _, set := n.DriverOpts[o.name]; set {
+			s.require(attribute+".driver_opts."+o.name, o.api)
+		}
 	}
 	if n.InterfaceName != "" {
 		settings.DriverOpts[ifnameOption] = n.InterfaceName

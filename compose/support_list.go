@@ -77,6 +77,7 @@ func leastAPIs() []least {
 		all = append(all,
 			least{s + ".annotations", "1.43", ""},
 			least{s + ".devices.[].source", "1.44", "the name of a CDI device"},
+			least{s + ".networks.*.driver_opts.*", "1.46", "com.docker.network.endpoint.sysctls; that of ifname needs 1.49"},
 			least{s + ".networks.*.gw_priority", "1.48", ""},
 			least{s + ".networks.*.interface_name", "1.49", ""},
 			least{s + ".networks.*.mac_address", "1.44", "not on the first network"},

@@ -128,6 +128,7 @@ func TestLeastAPIs(t *testing.T) {
 func attributePattern(path string) string {
 	path = regexp.MustCompile(`^(\w+)\.[^.]+`).ReplaceAllString(path, "$1.*")
 	path = regexp.MustCompile(`\.networks\.[^.]+`).ReplaceAllString(path, ".networks.*")
+	path = regexp.MustCompile(`\.driver_opts\..+`).ReplaceAllString(path, ".driver_opts.*")
 	return regexp.MustCompile(`\[\d+\]`).ReplaceAllString(path, ".[]")
 }
 
