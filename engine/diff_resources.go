@@ -43,12 +43,16 @@ func (d *differ) planOrphans() {
 }
 
 // planOrphanNetworks removes the project's networks that the recipe does not know, after the containers that were on them.
+// One on which a container stays that this plan leaves alone, as that of a service that a profile switches off, stays too.
 func (d *differ) planOrphanNetworks() {
-	if d.opts.RemoveOrphans {
-		d.removeNetworks("orphan", func(n network.Summary) bool {
-			return !slices.ContainsFunc(d.want.Networks, func(w *compose.Network) bool { return w.Name == n.Name })
-		})
+	if !d.opts.RemoveOrphans {
+		return
 	}
+	stays := func(c *Container) bool { return d.removals[c.ID] == nil && (c.OneOff || d.services[c.Service] == nil) }
+	d.removeNetworks("orphan", func(n network.Summary) bool {
+		return !slices.ContainsFunc(d.want.Networks, func(w *compose.Network) bool { return w.Name == n.Name }) &&
+			!slices.ContainsFunc(d.onNetwork(n.Name), stays)
+	})
 }
 
 // removeNetworks removes the project's networks that which chooses, after the containers that go.

@@ -73,6 +73,18 @@ warning: container shop-old-1 is an orphan: the recipe has no service "old"; --r
 0 stop container shop-old-1 (orphan)
 1 remove container shop-old-1 (orphan) needs 0
 `},
+		"removes no network that what a profile switches off, or a one-off, is on": {
+			want: func() *compose.Project { p := shop(service("web")); p.Inactive = []string{"debug"}; return p }(),
+			have: func() *State {
+				s := observed(ran("debug", attached("shop_debug", "debug-id")), ran("web"),
+					ran("web", named("run-id", "shop-web-run-1"), attached("shop_run", "run-id"), func(c *Container) { c.OneOff = true }))
+				s.Networks = []network.Summary{shopNetwork("debug", "1:x"), shopNetwork("run", "1:x"), shopNetwork("old", "1:x")}
+				return s
+			}(),
+			opts: DiffOptions{RemoveOrphans: true},
+			plan: `
+0 remove network shop_old (orphan)
+`},
 		"attaches the further networks one by one on an old engine": {
 			want: shop(service("web", on("front", "back"))),
 			have: observed(),
