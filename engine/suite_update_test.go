@@ -189,7 +189,7 @@ func testNamespaceChild(t *testing.T, s *suite) {
 	s.mustUp(t, build("1"), engine.DiffOptions{})
 	s.mustUp(t, build("2"), engine.DiffOptions{})
 	shares("a replacement")
-	must(t, s.docker.ContainerKill(t.Context(), s.project+"-app-1", "KILL"))
+	must(t, s.up(t, &compose.Project{Name: s.project}, engine.DiffOptions{Services: []string{"app"}, Down: &engine.Down{StopOnly: true}}))
 	s.mustUp(t, build("2"), engine.DiffOptions{})
 	shares("a start")
 	must(t, s.docker.ContainerRestart(t.Context(), s.project+"-app-1", container.StopOptions{}))
