@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"regexp"
 	"slices"
@@ -31,10 +32,23 @@ type upgrade struct {
 	down *engine.Down
 	// recreate are the volumes that are made anew: their users may be gone for a while.
 	recreate []string
+	// kills are the calls after which it is killed on a real Engine; none: each.
+	kills []int
 }
 
 func (u upgrade) options() engine.DiffOptions {
 	return engine.DiffOptions{RemoveOrphans: true, Down: u.down, RecreateVolumes: u.recreate}
+}
+
+// killed are the numbers of calls after which it is killed.
+func (u upgrade) killed() iter.Seq[int] {
+	if u.kills != nil {
+		return slices.Values(u.kills)
+	}
+	return func(yield func(int) bool) {
+		for n := 1; yield(n); n++ {
+		}
+	}
 }
 
 func (u upgrade) last() func(*suite) *compose.Project {
@@ -80,7 +94,7 @@ func upgrades() map[string]upgrade {
 		"what changed in place changes back":        {from: recipes{limitedTo(64, "front"), limitedTo(128, "front", "back")}, to: limitedTo(64, "front")},
 		"a volume is made anew":                     {from: recipes{storing("1")}, to: storing("2"), recreate: []string{"data"}},
 		"one replica at a time":                     {from: recipes{updatedBy("1", compose.Update{Parallelism: 1})}, to: updatedBy("2", compose.Update{Parallelism: 1})},
-		"hooks run around a replacement":            {from: recipes{hooked("1")}, to: hooked("2")},
+		"hooks run around a replacement":            {from: recipes{hooked("1")}, to: hooked("2"), kills: []int{3, 6, 9}}, // pre_stop ran, pre_start runs, post_start is about to
 		"an update that fails is put back":          {from: recipes{anonymousOf("1")}, to: failing, then: mended},
 		"down with volumes":                         {from: recipes{chainOf("1")}, to: nothing, down: &engine.Down{Volumes: true}},
 	}

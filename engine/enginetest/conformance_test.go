@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -285,6 +286,10 @@ func show(answer []byte, fields []string) string {
 		value := decoded
 		for _, key := range strings.Split(field, ".") {
 			value = pick(value, key)
+		}
+		if list, ok := value.([]any); ok && strings.HasSuffix(field, ".Ports") {
+			// The Engine lists them in the order of a map.
+			slices.SortFunc(list, func(a, b any) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
 		}
 		text, isText := value.(string)
 		if !isText {
