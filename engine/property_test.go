@@ -2,7 +2,6 @@ package engine_test
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -10,98 +9,15 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/volume"
+	"github.com/docker/docker/client"
 	"pgregory.net/rapid"
 
 	"galley/compose"
 	"galley/engine"
 	"galley/engine/enginetest"
 )
-
-// drawRecipe draws a small recipe out of a few services, networks and volumes, so that two of them overlap and differ.
-func drawRecipe(t *rapid.T, s *suite, label string) *compose.Project {
-	var services []*compose.Service
-	for i, name := range []string{"a", "b", "c", "d"} {
-		if rapid.IntRange(0, 4).Draw(t, label+name) == 0 {
-			continue
-		}
-		services = append(services, drawService(t, services, label, name, i))
-	}
-	p := s.recipe(services...)
-	for _, n := range p.Networks {
-		*n = *s.network(n.Key, rapid.SampledFrom([]string{"", "", "10.77.1.0/24"}).Draw(t, label+n.Key+"subnet"))
-		if n.Key == "back" && n.Create.IPAM != nil {
-			*n = *s.network(n.Key, "10.77.2.0/24")
-		}
-	}
-	p.Volumes = []*compose.Volume{{Key: "data", Name: s.project + "_data", Hash: "1:data"}}
-	p.Volumes[0].Create.Labels = map[string]string{compose.LabelProject: s.project, compose.LabelVolume: "data", compose.LabelHash: "1:data"}
-	return p
-}
-
-func drawService(t *rapid.T, earlier []*compose.Service, label, name string, i int) *compose.Service {
-	chance := func(what string, of int) bool { return rapid.IntRange(1, of).Draw(t, label+name+what) == 1 }
-	svc := svc(name, env(fmt.Sprintf("LEVEL=%d", rapid.IntRange(0, 2).Draw(t, label+name+"level"))))
-	svc.Replicas = rapid.SampledFrom([]int{0, 1, 1, 1, 2, 3}).Draw(t, label+name+"replicas")
-	svc.Update.StartFirst = chance("start-first", 4)
-	if chance("checked", 3) {
-		checked("true")(svc)
-		svc.Config.Healthcheck.Timeout = time.Hour // the Engine's time runs fast here, the machine's may not
-	}
-	if chance("anonymous", 4) {
-		svc.Config.Volumes = map[string]struct{}{"/anonymous": {}}
-	}
-	if chance("data", 4) {
-		svc.Host.Binds = []string{"property_data:/data"}
-	}
-	for _, other := range earlier {
-		switch rapid.IntRange(0, 7).Draw(t, label+name+other.Name) {
-		case 0, 1:
-			waits(other.Name, compose.Started)(svc)
-		case 2:
-			if other.Config.Healthcheck != nil {
-				waits(other.Name, compose.Healthy)(svc)
-			}
-		case 3:
-			if other.Replicas > 0 && len(other.Endpoints) > 0 && svc.Host.NetworkMode == "" {
-				waits(other.Name, compose.Started)(svc)
-				svc.Host.NetworkMode = container.NetworkMode(compose.ServicePrefix + other.Name)
-			}
-		case 4:
-			waits(other.Name, compose.Started)(svc)
-			svc.Needs[len(svc.Needs)-1].Restart = true
-		}
-	}
-	if svc.Host.NetworkMode == "" {
-		joins(rapid.SampledFrom([][]string{{"front"}, {"back"}, {"front", "back"}}).Draw(t, label+name+"networks")...)(svc)
-		for i := range svc.Endpoints {
-			svc.Endpoints[i].Settings.Aliases = rapid.SampledFrom([][]string{nil, nil, {"x"}, {"x", "y"}}).Draw(t, label+name+"aliases")
-		}
-	}
-	drawLimits(t, svc, label+name)
-	return svc
-}
-
-// drawLimits draws what changes in place, and what can't be taken back in place.
-func drawLimits(t *rapid.T, svc *compose.Service, label string) {
-	resources := &svc.Host.Resources
-	resources.Memory = rapid.SampledFrom([]int64{0, 0, 64 << 20, 128 << 20}).Draw(t, label+"memory")
-	if resources.Memory > 0 {
-		resources.MemorySwap = rapid.SampledFrom([]int64{0, 0, -1, 256 << 20}).Draw(t, label+"swap")
-	}
-	if pids := rapid.SampledFrom([]int64{0, 0, 50, 100}).Draw(t, label+"pids"); pids > 0 {
-		resources.PidsLimit = &pids
-	}
-	switch rapid.IntRange(0, 5).Draw(t, label+"cpu") {
-	case 0:
-		resources.NanoCPUs = 500_000_000
-	case 1:
-		resources.CPUQuota = 50_000
-	case 2:
-		resources.CPUShares = 512
-	}
-	svc.Host.RestartPolicy.Name = rapid.SampledFrom([]container.RestartPolicyMode{"", "", "no", "always"}).Draw(t, label+"restart")
-}
 
 // drawFault draws something that goes wrong at some call that changes the Engine.
 func drawFault(t *rapid.T) func(enginetest.Call) *enginetest.Fault {
@@ -121,45 +37,99 @@ func drawFault(t *rapid.T) func(enginetest.Call) *enginetest.Fault {
 	}
 }
 
-// TestAnyStateConvergesToAnyRecipe draws two recipes; the first is brought up, then the second is with something going
-// wrong on the way, and then the second again with nothing in its way.
+// TestAnyStateConvergesToAnyRecipe draws two recipes; the first is brought up and harmed by hand, then the second is with
+// something going wrong on the way, and then the second again with nothing in its way.
 func TestAnyStateConvergesToAnyRecipe(t *testing.T) {
 	memory := enginetest.New(t, enginetest.WithAPI("1.41"), enginetest.WithSpeed(1000))
+	docker, err := client.NewClientWithOpts(client.WithHost(memory.Host()), client.WithVersion("1.41"))
+	must(t, err)
+	t.Cleanup(func() { docker.Close() })
 	rapid.Check(t, func(t *rapid.T) {
 		memory.Reset()
 		memory.AddImage(enginetest.Image{Ref: "busybox:latest"})
+		addOutside(t, docker)
 		e := another(t, memory)
 		defer e.Close()
-		s := &suite{project: "property", engine: e}
+		s := &suite{project: "property", engine: e, docker: docker}
 		first, second := drawRecipe(t, s, "first "), drawRecipe(t, s, "second ")
-		if err := converge(s, first, nil); err != nil {
+		opts := engine.DiffOptions{RemoveOrphans: true, OwnRestarts: rapid.Bool().Draw(t, "own restarts")}
+		if err := converge(s, first, opts); err != nil {
 			t.Fatalf("the first recipe: %v", err)
 		}
-		var recreate []string
+		harm(t, s)
+		before := observe(t, s)
+		opts.RemoveOrphans = rapid.IntRange(0, 3).Draw(t, "orphans stay") != 0
 		if rapid.IntRange(0, 3).Draw(t, "the volume is redefined") == 0 {
 			redefine(second.Volumes[0])
-			recreate = []string{"data"}
+			opts.RecreateVolumes = []string{"data"}
 		}
+		memory.ResetCalls()
 		memory.Intercept(drawFault(t))
-		watched := watchReplacements(t, s, first, second, recreate)
-		_ = converge(s, second, recreate) // may fail: that is the point
+		watched := watchReplacements(t, s, before, second, opts.RecreateVolumes)
+		_ = converge(s, second, opts) // may fail: that is the point
 		watched()
 		memory.Intercept(nil)
 		if rapid.Bool().Draw(t, "memory is lost") {
 			s.engine = another(t, memory)
 			defer s.engine.Close()
 		}
-		if err := converge(s, second, recreate); err != nil {
+		err := converge(s, second, opts)
+		if err != nil && strings.Contains(err.Error(), ", which this plan would not ") {
+			if text := changing(memory.Calls()); text != "" {
+				t.Errorf("a plan was refused after something was done:\n%s", text)
+			}
+			return
+		}
+		if err != nil {
 			t.Fatalf("the second recipe: %v", err)
 		}
-		if n := removals(memory, second.Volumes[0].Name); n > len(recreate) {
-			t.Errorf("the volume was removed %d times, and it was asked for %d times", n, len(recreate))
-		}
-		have := holds(t, s, second)
-		if !shrinks(first, second) {
+		keepsVolumes(t, memory, opts.RecreateVolumes, second)
+		have := holds(t, s, second, opts)
+		keepsAnonymous(t, before, have, second, opts.RecreateVolumes)
+		if opts.RemoveOrphans && !shrinks(before, second) {
 			noVolumeLeaks(t, have)
 		}
 	})
+}
+
+// addOutside makes what recipes have from elsewhere.
+func addOutside(t *rapid.T, docker *client.Client) {
+	if _, err := docker.NetworkCreate(context.Background(), "outside", network.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := docker.VolumeCreate(context.Background(), volume.CreateOptions{Name: "outside"}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// harm does by hand what leaves a project other than it was brought up. What the Engine refuses, as to restart a container
+// whose namespace is gone, does no harm.
+func harm(t *rapid.T, s *suite) {
+	ctx := context.Background()
+	for _, c := range observe(t, s).Containers {
+		switch rapid.IntRange(0, 15).Draw(t, "harm to "+c.Name) {
+		case 0:
+			_ = s.docker.ContainerKill(ctx, c.ID, "KILL")
+		case 1:
+			_ = s.docker.ContainerRemove(ctx, c.ID, container.RemoveOptions{Force: true, RemoveVolumes: true})
+		case 2:
+			_ = s.docker.ContainerRename(ctx, c.ID, c.Name+"-renamed")
+		case 3:
+			for name := range c.Summary.NetworkSettings.Networks {
+				_ = s.docker.NetworkDisconnect(ctx, name, c.ID, true)
+			}
+		case 4:
+			_ = s.docker.ContainerRestart(ctx, c.ID, container.StopOptions{})
+		}
+	}
+}
+
+func observe(t *rapid.T, s *suite) *engine.State {
+	have, err := s.engine.State(context.Background(), s.project)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return have
 }
 
 // another is what the next process has: it remembers nothing.
@@ -177,6 +147,47 @@ func redefine(v *compose.Volume) {
 	v.Create.Labels[compose.LabelHash] = v.Hash
 }
 
+// keepsVolumes holds that named volumes are made anew when that was asked for, and else kept.
+func keepsVolumes(t *rapid.T, memory *enginetest.Engine, recreate []string, p *compose.Project) {
+	for _, v := range p.Volumes {
+		allowed := 0
+		if slices.Contains(recreate, v.Key) {
+			allowed = 1
+		}
+		if n := removals(memory, v.Name); n > allowed {
+			t.Errorf("the volume %s was removed %d times, and it was asked for %d times", v.Name, n, allowed)
+		}
+	}
+}
+
+// keepsAnonymous holds that replicas go on with the anonymous volume that they had; but for those that are removed before
+// anything takes their place, to make a volume anew: when that is cut short, nothing tells any more what they had.
+func keepsAnonymous(t *rapid.T, before, have *engine.State, p *compose.Project, recreate []string) {
+	const place = "/anonymous"
+	at := func(c *engine.Container) string {
+		for _, m := range c.Summary.Mounts {
+			if m.Destination == place {
+				return m.Name
+			}
+		}
+		return ""
+	}
+	for _, c := range have.Containers {
+		svc := p.Service(c.Service)
+		if svc == nil || svc.Config.Volumes == nil {
+			continue
+		}
+		for _, old := range before.Containers {
+			if same := old.Service == c.Service && old.Number == c.Number; !same || recreate != nil && onData(old) {
+				continue
+			}
+			if at(old) != "" && at(old) != at(c) {
+				t.Errorf("container %s has volume %q at %s, and had %q", c.Name, at(c), place, at(old))
+			}
+		}
+	}
+}
+
 // removals counts the removals of a named volume that an Engine carried out.
 func removals(memory *enginetest.Engine, volume string) (n int) {
 	for _, c := range memory.Calls() {
@@ -187,19 +198,32 @@ func removals(memory *enginetest.Engine, volume string) (n int) {
 	return n
 }
 
-func converge(s *suite, p *compose.Project, recreate []string) error {
+func converge(s *suite, p *compose.Project, opts engine.DiffOptions) error {
 	have, err := s.engine.State(context.Background(), p.Name)
 	if err != nil {
 		return err
 	}
-	_, err = s.engine.Converge(context.Background(), p, have, engine.DiffOptions{RemoveOrphans: true, RecreateVolumes: recreate})
+	_, err = s.engine.Converge(context.Background(), p, have, opts)
 	return err
 }
 
-// watchReplacements holds, after every step, that a service that both recipes want has a container, old or new; but for
-// those on a volume that is made anew.
-func watchReplacements(t *rapid.T, s *suite, first, second *compose.Project, recreate []string) (stop func()) {
+// watchReplacements holds, after every step, that a service that has a container and is wanted keeps one, old or new; but
+// for those on a volume that is made anew. And that no step begins before all that it needs has succeeded.
+func watchReplacements(t *rapid.T, s *suite, before *engine.State, second *compose.Project, recreate []string) (stop func()) {
+	steps := map[int]*engine.Step{}
+	done := map[int]bool{}
 	s.engine.Notify = func(event engine.Event) {
+		if known := steps[event.Index]; known != nil && known != event.Step {
+			clear(steps) // another plan
+			clear(done)
+		}
+		steps[event.Index] = event.Step
+		done[event.Index] = event.Kind == engine.Done
+		for _, need := range event.Step.Needs {
+			if event.Kind == engine.Begun && !done[need] {
+				t.Errorf("%s %s began although step %d, which it needs, is not done", event.Step.Action.Verb(), event.Step.Action.Target(), need)
+			}
+		}
 		if event.Kind != engine.Done {
 			return
 		}
@@ -208,11 +232,12 @@ func watchReplacements(t *rapid.T, s *suite, first, second *compose.Project, rec
 			return // the Engine may be made to fail here
 		}
 		for _, svc := range second.Services {
-			before := first.Service(svc.Name)
-			if before == nil || before.Replicas == 0 || svc.Replicas == 0 || recreate != nil && before.Host.Binds != nil {
+			of := func(c *engine.Container) bool { return c.Service == svc.Name }
+			had := slices.ContainsFunc(before.Containers, of) && svc.Replicas > 0
+			if lost := recreate != nil && slices.ContainsFunc(before.Containers, func(c *engine.Container) bool { return of(c) && onData(c) }); !had || lost {
 				continue
 			}
-			if !slices.ContainsFunc(containers, func(c *engine.Container) bool { return c.Service == svc.Name }) {
+			if !slices.ContainsFunc(containers, of) {
 				t.Errorf("after %s %s, service %s has no container", event.Step.Action.Verb(), event.Step.Action.Target(), svc.Name)
 			}
 		}
@@ -220,18 +245,23 @@ func watchReplacements(t *rapid.T, s *suite, first, second *compose.Project, rec
 	return func() { s.engine.Notify = nil }
 }
 
+// onData tells whether a container mounts the volume that may be made anew.
+func onData(c *engine.Container) bool {
+	return slices.ContainsFunc(c.Summary.Mounts, func(m container.MountPoint) bool { return m.Name == "property_data" })
+}
+
 // holds checks what must be so when a recipe is up.
-func holds(t *rapid.T, s *suite, p *compose.Project) *engine.State {
-	have, err := s.engine.State(context.Background(), p.Name)
-	if err != nil {
-		t.Fatal(err)
-	}
+func holds(t *rapid.T, s *suite, p *compose.Project, opts engine.DiffOptions) *engine.State {
+	have := observe(t, s)
 	full, err := s.engine.StateInFull(context.Background(), p.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for how, state := range map[string]*engine.State{"as remembered": have, "inspected": full} {
-		plan, err := engine.Diff(p, state, engine.DiffOptions{RemoveOrphans: true})
+		if err := s.engine.Complete(context.Background(), p, state, opts); err != nil {
+			t.Fatal(err)
+		}
+		plan, err := engine.Diff(p, state, opts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -241,33 +271,47 @@ func holds(t *rapid.T, s *suite, p *compose.Project) *engine.State {
 	}
 	count := map[string]int{}
 	for _, c := range have.Containers {
+		svc := p.Service(c.Service)
+		if svc == nil && (!opts.RemoveOrphans || p.Knows(c.Service)) {
+			continue // it was left alone
+		}
 		count[c.Service]++
-		if want := fmt.Sprintf("property-%s-%d", c.Service, c.Number); c.Name != want {
+		if svc == nil {
+			t.Errorf("container %s is an orphan that was left", c.Name)
+			continue
+		}
+		if want := p.ContainerName(svc, c.Number); c.Name != want {
 			t.Errorf("container %s should be named %s", c.Name, want)
 		}
-		if c.Phase != "running" {
-			t.Errorf("container %s is %s", c.Name, c.Phase)
+		phase := container.StateRunning
+		if svc.Config.Cmd[0] == "true" {
+			phase = container.StateExited
+		}
+		if c.Phase != phase {
+			t.Errorf("container %s is %s, want %s", c.Name, c.Phase, phase)
 		}
 	}
 	for _, svc := range p.Services {
 		if count[svc.Name] != svc.Replicas {
 			t.Errorf("service %s has %d containers, want %d", svc.Name, count[svc.Name], svc.Replicas)
 		}
-		delete(count, svc.Name)
-	}
-	if len(count) > 0 {
-		t.Errorf("orphans are left: %v", count)
 	}
 	return have
 }
 
 // shrinks tells whether a service loses replicas. The anonymous volumes of those are kept: nobody said that their data may
 // go.
-func shrinks(first, second *compose.Project) bool {
-	return slices.ContainsFunc(first.Services, func(before *compose.Service) bool {
-		after := second.Service(before.Name)
-		return after == nil || after.Replicas < before.Replicas
-	})
+func shrinks(before *engine.State, second *compose.Project) bool {
+	count := map[string]int{}
+	for _, c := range before.Containers {
+		count[c.Service]++
+	}
+	for name, n := range count {
+		if after := second.Service(name); after == nil || after.Replicas < n {
+			return true
+		}
+	}
+	return false
 }
 
 // noVolumeLeaks holds that every anonymous volume is in use.

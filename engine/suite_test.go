@@ -212,7 +212,8 @@ func (s *suite) recipe(services ...*compose.Service) *compose.Project {
 			"environment": fmt.Sprintf("%x", svc.Config.Env),
 			"healthcheck": fmt.Sprintf("%x", svc.Config.Healthcheck),
 			"network":     string(svc.Host.NetworkMode),
-			"volumes":     fmt.Sprint(svc.Host.Binds, svc.Config.Volumes, svc.Host.Tmpfs),
+			"volumes":     fmt.Sprint(svc.Host.Binds, svc.Config.Volumes, svc.Host.Tmpfs, svc.Host.VolumesFrom),
+			"hooks":       fmt.Sprint(svc.PreStart, svc.PostStart, svc.PreStop),
 		}
 		svc.Hash = fmt.Sprintf("2:%08x", strings.Join(slices.Sorted(maps.Values(svc.Fields)), ","))
 	}
