@@ -29,7 +29,7 @@ func (c *cli) pruneCommand() *cobra.Command {
 		Short: "Remove images that the project no longer wants",
 		Long: `Remove images that the project no longer wants: older tags of the repositories that its
 recipe and its last good states name, and images that lost their tags. What the recipe
-wants stays, and what rollback may go back to, and what any container was created from,
+wants stays, in any profile, and what rollback may go back to, and what any container was created from,
 whosever it is. Images of other repositories may be another project's: they go only with
 --all.
 
@@ -65,7 +65,7 @@ func (c *cli) prune(ctx context.Context, p *pruneFlags) error {
 			return err
 		}
 	}
-	wanted, known, err := c.wantedImages(project)
+	wanted, known, err := c.wantedImages(ctx, project)
 	if err != nil {
 		return err
 	}
@@ -104,10 +104,15 @@ func (c *cli) prune(ctx context.Context, p *pruneFlags) error {
 	return nil
 }
 
-// wantedImages are those of the recipe and of what rollback may go back to; known are those of still older good states.
-// Without a history that can be read, nothing is removed: it might be what is gone back to.
-func (c *cli) wantedImages(project *compose.Project) (wanted, known []string, err error) {
+// wantedImages are those of the recipe, with all its profiles, and of what rollback may go back to; known are those of still
+// older good states. Without a history that can be read, nothing is removed: it might be what is gone back to.
+func (c *cli) wantedImages(ctx context.Context, project *compose.Project) (wanted, known []string, err error) {
 	wanted = engine.References(project)
+	whole := c.source()
+	whole.Profiles = []string{"*"}
+	if all, _, err := compose.Load(ctx, whole); err == nil { // else there are services that can't be brought up anyway
+		wanted = append(wanted, engine.References(all)...)
+	}
 	history, err := bosh.LoadHistory(c.historyPath(project.Name))
 	if err != nil {
 		return nil, nil, err
