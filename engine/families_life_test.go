@@ -37,6 +37,7 @@ services:
     image: busybox
     command: sleep infinity
     init: true
+    network_mode: none
     healthcheck: {test: "true", interval: 1h, start_period: 1m, start_interval: 1s}
 `,
 			outside: func(t *testing.T, s *suite) {
@@ -48,7 +49,7 @@ services:
 
 // lifeRecipe is a chain of services that wait for each other, with hooks.
 const lifeRecipe = `
-x-base: &base {image: busybox, command: sleep infinity, init: true}
+x-base: &base {image: busybox, command: sleep infinity, init: true, network_mode: none}
 services:
   db:
     <<: *base

@@ -22,6 +22,7 @@ services:
     tty: true
     stdin_open: true
     init: true
+    network_mode: none
     entrypoint: [sleep]
     command: [infinity]
     environment: {BOTH: recipe, EMPTY: ""}
@@ -55,7 +56,7 @@ services:
 		},
 		"annotations": {
 			api:    "1.43",
-			recipe: "services: {web: {image: busybox, command: sleep infinity, init: true, annotations: {org.example: x}}}",
+			recipe: "services: {web: {image: busybox, command: sleep infinity, init: true, network_mode: none, annotations: {org.example: x}}}",
 			outside: func(t *testing.T, s *suite) {
 				equal(t, "the annotation", s.hostConfig(t, "web-1").Annotations["org.example"], "x")
 			},
@@ -66,7 +67,7 @@ services:
   "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}]
 }`},
 			recipe: `
-x-base: &base {image: busybox, command: sleep infinity, init: true}
+x-base: &base {image: busybox, command: sleep infinity, init: true, network_mode: none}
 services:
   caps: {<<: *base, cap_drop: [ALL], cap_add: [net_admin, CAP_CHOWN], security_opt: ["no-new-privileges:true"]}
   seccomp: {<<: *base, security_opt: [seccomp=seccomp.json]}
@@ -90,13 +91,13 @@ services:
 			},
 		},
 		"all privileges": {
-			recipe:  "services: {web: {image: busybox, command: sleep infinity, init: true, privileged: true}}",
+			recipe:  "services: {web: {image: busybox, command: sleep infinity, init: true, network_mode: none, privileged: true}}",
 			machine: "unable to apply caps",
 			inside:  map[string]map[string]string{"web-1": {"grep CapBnd /proc/self/status | grep -vc 00000000a80425fb": "1"}},
 		},
 		"namespaces": {
 			recipe: `
-x-base: &base {image: busybox, command: sleep infinity, init: true}
+x-base: &base {image: busybox, command: sleep infinity, init: true, network_mode: none}
 services:
   first: {<<: *base, ipc: shareable, hostname: first}
   host: {<<: *base, ipc: host, pid: host, uts: host, network_mode: host, cgroup: host, userns_mode: host}

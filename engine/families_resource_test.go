@@ -9,7 +9,7 @@ func resourceFamilies() map[string]family {
 	return map[string]family{
 		"resources": {
 			recipe: `
-x-base: &base {image: busybox, command: sleep infinity, init: true}
+x-base: &base {image: busybox, command: sleep infinity, init: true, network_mode: none}
 services:
   legacy:
     <<: *base
@@ -24,7 +24,7 @@ services:
     oom_score_adj: 200
     ulimits: {nofile: {soft: 1000, hard: 2000}, nproc: 500}
     sysctls: {net.ipv4.ip_unprivileged_port_start: "70", kernel.msgmax: 65535}
-  quota: {<<: *base, cpu_period: 50000, cpu_quota: 25000, networks: [default]}
+  quota: {<<: *base, cpu_period: 50000, cpu_quota: 25000}
   deployed:
     <<: *base
     deploy: {resources: {limits: {cpus: "0.5", memory: 48M, pids: 40}, reservations: {memory: 16M}}, restart_policy: {condition: on-failure, max_attempts: 3}}
@@ -64,6 +64,7 @@ services:
     image: busybox
     command: sleep infinity
     init: true
+    network_mode: none
     devices: ["/dev/null:/dev/nothing:r", /dev/zero]
     device_cgroup_rules: ["c 1:3 rwm"]
 `,

@@ -14,7 +14,7 @@ func storageFamilies() map[string]family {
 		"mounts": {
 			files: map[string]string{"site/index.html": "hello", "page": "text"},
 			recipe: `
-x-base: &base {image: busybox, command: sleep infinity, init: true}
+x-base: &base {image: busybox, command: sleep infinity, init: true, network_mode: none}
 services:
   binds:
     <<: *base
@@ -86,6 +86,7 @@ services:
     image: busybox
     command: sleep infinity
     init: true
+    network_mode: none
     volumes: [{type: bind, source: ., target: /here, read_only: true, bind: {recursive: writable}}]
 `,
 			outside: func(t *testing.T, s *suite) {
@@ -96,11 +97,12 @@ services:
 			api: "1.45",
 			recipe: `
 services:
-  first: {image: busybox, command: "mkdir -p /all/part", volumes: ["data:/all"]}
+  first: {image: busybox, command: "mkdir -p /all/part", network_mode: none, volumes: ["data:/all"]}
   web:
     image: busybox
     command: sleep infinity
     init: true
+    network_mode: none
     depends_on: {first: {condition: service_completed_successfully}}
     volumes: [{type: volume, source: data, target: /part, volume: {subpath: part}}]
 volumes: {data: {}}
@@ -113,8 +115,8 @@ volumes: {data: {}}
 			api: "1.48",
 			recipe: `
 services:
-  whole: {image: busybox, command: sleep infinity, init: true, volumes: [{type: image, source: busybox, target: /image}]}
-  part: {image: busybox, command: sleep infinity, init: true, volumes: [{type: image, source: busybox, target: /part, image: {subpath: etc}}]}
+  whole: {image: busybox, command: sleep infinity, init: true, network_mode: none, volumes: [{type: image, source: busybox, target: /image}]}
+  part: {image: busybox, command: sleep infinity, init: true, network_mode: none, volumes: [{type: image, source: busybox, target: /part, image: {subpath: etc}}]}
 `,
 			inside: map[string]map[string]string{
 				"whole-1": {"test -e /image/bin/busybox && echo there": "there"},
@@ -122,7 +124,7 @@ services:
 			},
 		},
 		"socket of the engine": {
-			recipe: "services: {web: {image: busybox, command: sleep infinity, init: true, use_api_socket: true}}",
+			recipe: "services: {web: {image: busybox, command: sleep infinity, init: true, network_mode: none, use_api_socket: true}}",
 			inside: map[string]map[string]string{"web-1": {"test -S /var/run/docker.sock && echo socket": "socket"}},
 		},
 	}
