@@ -108,7 +108,9 @@ func (c *checker) dependencies(s types.ServiceConfig) {
 		path := needPath(s, name)
 		target, active := c.project.Services[name]
 		if !active {
-			c.absent(s, name, path, need.Required)
+			for _, path := range needPaths(s, name) {
+				c.absent(s, name, path, need.Required)
+			}
 			continue
 		}
 		disabled := target.HealthCheck != nil &&
@@ -149,27 +151,34 @@ func (c *checker) absent(s types.ServiceConfig, name, path string, required bool
 }
 
 // needPath finds the attribute that makes a service need another one: the loader turns all of them into depends_on.
-func needPath(s types.ServiceConfig, name string) string {
+func needPath(s types.ServiceConfig, name string) string { return needPaths(s, name)[0] }
+
+// needPaths are all attributes that make it so; depends_on itself only where there is no other, since it is told of that.
+func needPaths(s types.ServiceConfig, name string) []string {
 	path := "services." + s.Name
+	var all []string
 	modes := []struct{ attribute, value string }{
 		{"network_mode", s.NetworkMode}, {"ipc", s.Ipc}, {"pid", s.Pid}, {"uts", s.Uts}, {"cgroup", s.Cgroup},
 	}
 	for _, mode := range modes {
 		if mode.value == types.ServicePrefix+name {
-			return path + "." + mode.attribute
+			all = append(all, path+"."+mode.attribute)
 		}
 	}
 	for i, from := range s.VolumesFrom {
 		if source, _, _ := strings.Cut(from, ":"); source == name {
-			return fmt.Sprintf("%s.volumes_from[%d]", path, i)
+			all = append(all, fmt.Sprintf("%s.volumes_from[%d]", path, i))
 		}
 	}
 	for i, link := range s.Links {
 		if target, _, _ := strings.Cut(link, ":"); target == name {
-			return fmt.Sprintf("%s.links[%d]", path, i)
+			all = append(all, fmt.Sprintf("%s.links[%d]", path, i))
 		}
 	}
-	return path + ".depends_on." + name
+	if len(all) == 0 {
+		return []string{path + ".depends_on." + name}
+	}
+	return all
 }
 
 func (c *checker) networking(s types.ServiceConfig) {

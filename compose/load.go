@@ -230,7 +230,10 @@ func (r *recipe) load(ctx context.Context) (l *loaded, err error) {
 	if l.project, err = loader.ModelToProject(model, options, details); err == nil {
 		return l, nil
 	}
-	l.inconsistent, options.SkipConsistencyCheck = err, true
+	options.SkipConsistencyCheck = true
+	if !strings.Contains(err.Error(), "can't set distinct values") { // lowering says so, where both are set
+		l.inconsistent = err
+	}
 	if l.project, err = loader.ModelToProject(model, options, details); err != nil {
 		return nil, err
 	}

@@ -110,6 +110,7 @@ func (s *serviceLowering) stop() {
 	s.out.Config.StopSignal = s.src.StopSignal
 	if s.src.StopSignal != "" && !isSignal(s.src.StopSignal) {
 		near := nearest(strings.TrimPrefix(strings.ToUpper(s.src.StopSignal), "SIG"), signalNames, "use a signal of signal(7), as SIGTERM")
+		near = strings.Replace(near, `mean "`, `mean "SIG`, 1)
 		s.refuse("stop_signal", codeInvalid, near, "%q is no signal", s.src.StopSignal)
 	}
 	if grace := s.src.StopGracePeriod; grace != nil {

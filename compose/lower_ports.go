@@ -53,7 +53,7 @@ func (s *serviceLowering) checkPort(attribute string, target uint32, published, 
 		s.refuse(attribute, codeInvalid, "", "%d is no port", target)
 	}
 	if !isProtocol(protocol) {
-		s.refuse(attribute, codeInvalid, "use tcp, udp or sctp", "%q is no protocol", protocol)
+		s.refuse(attribute, codeInvalid, nearest(protocol, "tcp udp sctp", "use tcp, udp or sctp"), "%q is no protocol", protocol)
 	}
 	if _, err := netip.ParseAddr(hostIP); hostIP != "" && err != nil {
 		s.refuse(attribute, codeInvalid, "", "%q is no address of the host", hostIP)

@@ -32,7 +32,8 @@ func (s *serviceLowering) security() {
 			if errors.Is(err, fs.ErrNotExist) {
 				code = codeMissingFile
 			}
-			s.refuse(item("security_opt", i), code, "", "%s", err)
+			name, _, _ := strings.Cut(strings.ReplaceAll(opt, ":", "="), "=")
+			s.refuse(item("security_opt", i), code, didYouMean(name, strings.Fields(securityOptions)), "%s", err)
 			continue
 		}
 		h.SecurityOpt = append(h.SecurityOpt, lowered)
@@ -43,6 +44,9 @@ func (s *serviceLowering) security() {
 		s.refuse("isolation", codeInvalid, "leave it out", "an Engine on Linux knows no isolation %q", h.Isolation)
 	}
 }
+
+// securityOptions are those that the Engine knows.
+const securityOptions = "apparmor label no-new-privileges seccomp writable-cgroups"
 
 // securityOpt checks an option as the Engine does (moby daemon/daemon_unix.go, parseSecurityOpt), and reads the profile that
 // a seccomp one names: the Engine takes its text, in one line, not its path.
@@ -56,7 +60,7 @@ func (s *serviceLowering) securityOpt(opt string) (string, error) {
 		return opt, nil
 	case !ok:
 		return "", fmt.Errorf("security option %q is not name=value", opt)
-	case !contains("apparmor label no-new-privileges seccomp writable-cgroups", key):
+	case !contains(securityOptions, key):
 		return "", fmt.Errorf("the Engine knows no security option %q", key)
 	case contains("no-new-privileges writable-cgroups", key) && err != nil:
 		return "", fmt.Errorf("security option %q is neither true nor false", key)
@@ -112,13 +116,13 @@ func (s *serviceLowering) namespaces() {
 	h.CgroupnsMode = container.CgroupnsMode(s.src.Cgroup)
 	h.CgroupParent = s.src.CgroupParent
 	if !isService(s.src.Ipc) && !h.IpcMode.Valid() {
-		s.refuse("ipc", codeInvalid, "use none, private, shareable, host, service:NAME or container:NAME", "%q is no ipc mode", s.src.Ipc)
+		s.refuse("ipc", codeInvalid, nearest(s.src.Ipc, "none private shareable host", "use none, private, shareable, host, service:NAME or container:NAME"), "%q is no ipc mode", s.src.Ipc)
 	}
 	if !isService(s.src.Pid) && !h.PidMode.Valid() {
-		s.refuse("pid", codeInvalid, "use host, service:NAME or container:NAME", "%q is no pid mode", s.src.Pid)
+		s.refuse("pid", codeInvalid, nearest(s.src.Pid, "host", "use host, service:NAME or container:NAME"), "%q is no pid mode", s.src.Pid)
 	}
 	if !h.UTSMode.Valid() {
-		s.refuse("uts", codeInvalid, "use host, or leave it out", "%q is no uts mode", s.src.Uts)
+		s.refuse("uts", codeInvalid, nearest(s.src.Uts, "host", "use host, or leave it out"), "%q is no uts mode", s.src.Uts)
 	}
 	if !h.UsernsMode.Valid() {
 		s.warn("userns_mode", codeIgnored, "use host, or leave it out", "%q is no user namespace mode of the Engine", s.src.UserNSMode)

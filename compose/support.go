@@ -222,7 +222,7 @@ func (v *supportVisit) mapping(n *supportNode, m map[string]any) {
 		switch {
 		case child == nil && (strings.HasPrefix(key, "x-") || key == consts.Extensions):
 		case child == nil:
-			v.find(support{standing: pending}, value)
+			v.unknown(key, sortedKeys(n.children), value)
 		case child.row != nil && child.row.standing != handled:
 			v.find(*child.row, value)
 		default:
@@ -248,6 +248,18 @@ func (v *supportVisit) value(n *supportNode, value any) {
 			v.path = v.path[:depth]
 		}
 	}
+}
+
+// unknown tells of a key that the table lacks: misspelt where the schema lets anything stand, or new.
+func (v *supportVisit) unknown(key string, siblings []string, value any) {
+	near := didYouMean(key, siblings)
+	if near == "" {
+		v.find(support{standing: pending}, value)
+		return
+	}
+	v.found = append(v.found, Diagnostic{
+		Severity: Error, Code: "unknown-key", Path: dottedPath(v.path), Message: fmt.Sprintf("unknown key %q", key), Hint: near,
+	})
 }
 
 // find tells of an attribute in use, in the words of its row.

@@ -74,6 +74,8 @@ func (r *recipe) translate(failure error) []finding {
 			f := finding{Diagnostic: r.whole(s.code, strings.ReplaceAll(tidy(expand(s.message)), "|", ", "))}
 			f.Hint, f.derived = orElse(s.hint, unitHint(f.Message)), s.code == "empty-recipe" && len(r.pruned) > 0
 			if f.Path = loaderPath(expand(s.path)); f.Path != "" {
+				f.derived = s.code == "missing-key" && slices.ContainsFunc(r.pruned, func(p string) bool { return strings.HasPrefix(p, f.Path+".") })
+				f.Hint = orElse(f.Hint, r.extendable(f.Path, f.Message))
 				f.Message = withKey(f.Message, f.Path)
 				s := r.index.find(f.Path)
 				f.place(s)
@@ -109,6 +111,24 @@ func (f *finding) among(s spot) {
 			}
 		}
 	}
+}
+
+// extendable is the hint to a service that extends another one of its file, which isn't there.
+func (r *recipe) extendable(path, message string) string {
+	quoted := strings.Split(message, `"`)
+	if !strings.HasSuffix(path, ".extends") || len(quoted) < 4 {
+		return ""
+	}
+	var names []string
+	for _, doc := range r.index.everything() {
+		services := child(doc.root, "services")
+		for i := 0; services != nil && services.Kind == yaml.MappingNode && i < len(services.Content); i += 2 {
+			if name := services.Content[i].Value; name != quoted[1] {
+				names = append(names, name)
+			}
+		}
+	}
+	return didYouMean(quoted[3], names)
 }
 
 // withKey puts the key into a message that the loader gives about its value.

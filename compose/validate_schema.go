@@ -41,6 +41,7 @@ func (r *recipe) conformance(doc *document) []finding {
 	}
 	v := violations{doc: doc, names: schemaNames(), pruned: r.pruned}
 	v.collect(violation)
+	v.misspelt()
 	return append(found, v.found...)
 }
 
@@ -212,6 +213,18 @@ func mismatch(e *jsonschema.ValidationError, at []string) []string {
 	return want
 }
 
+// misspelt marks the keys that are missing because they are misspelt: the misspelling is told.
+func (v *violations) misspelt() {
+	for i, missing := range v.found {
+		for _, unknown := range v.found {
+			within := missing.Code == "missing-key" && unknown.Code == "unknown-key" && unknown.Path[:max(0, strings.LastIndexByte(unknown.Path, '.'))] == missing.Path
+			if within && strings.Contains(missing.Message, "lacks "+strings.TrimSuffix(strings.TrimPrefix(unknown.Hint, "did you mean "), "?")) {
+				v.found[i].derived = true
+			}
+		}
+	}
+}
+
 func (v *violations) leaf(e *jsonschema.ValidationError) {
 	at := e.InstanceLocation
 	name := subject(at)
@@ -291,7 +304,7 @@ func (v *violations) wrongType(at, want []string) {
 func (v *violations) unknown(at []string) {
 	key, around := at[len(at)-1], at[:len(at)-1]
 	siblings := v.siblings(around)
-	if slices.Contains(siblings, key) {
+	if slices.Contains(siblings, key) || strings.HasPrefix(key, "x-") {
 		return
 	}
 	if len(around) == 1 && slices.Contains(sections(), around[0]) {

@@ -80,6 +80,14 @@ func didYouMean(name string, names []string) string {
 			best = candidate
 		}
 	}
+	for _, candidate := range names {
+		// What is cut short names what it starts, unless that might be several.
+		if best == "" && len(name) > 2 && strings.HasPrefix(candidate, name) && !slices.ContainsFunc(names, func(other string) bool {
+			return other != candidate && strings.HasPrefix(other, name)
+		}) {
+			best = candidate
+		}
+	}
 	if best == "" || best == name {
 		return ""
 	}
