@@ -29,9 +29,9 @@ func (c *cli) pruneCommand() *cobra.Command {
 		Short: "Remove images that the project no longer wants",
 		Long: `Remove images that the project no longer wants: older tags of the repositories that its
 recipe and its last good states name, and images that lost their tags. What the recipe
-wants stays, in any profile, and what rollback may go back to, and what any container was created from,
-whosever it is. Images of other repositories may be another project's: they go only with
---all.
+wants in any profile stays, and what rollback may go back to, and what any container was
+created from, whosever it is. Images of other repositories may be another project's: they
+go only with --all.
 
 --older-than spares what was tagged lately; --keep-free removes the oldest first, and only
 as many as it takes. The sizes are those of whole images: layers that others share stay.`,
