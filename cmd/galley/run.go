@@ -55,6 +55,9 @@ has no restart policy and ended by itself is left and reported; --restart-exited
 starts it again. A one-shot that completed is never run again. With --log-dir the logs
 of the containers are kept as files, DIR/SERVICE-NUMBER.log, without a gap.
 
+An update that fails is put back, and stays so until the recipe is loaded again; but one
+that fails because a disk is full or a registry can't be reached is tried again.
+
 With a SERVICE, run is docker compose's: it brings up what the service needs, runs one
 more container of it, with the COMMAND in place of the service's own, and returns its
 exit code. Such a container is no replica; its ports are not published unless asked for.`,
