@@ -99,6 +99,9 @@ type api interface {
 	ContainerExecStart(ctx context.Context, execID string, options container.ExecStartOptions) error
 	ContainerExecResize(ctx context.Context, execID string, options container.ResizeOptions) error
 	ContainerExecInspect(ctx context.Context, execID string) (container.ExecInspect, error)
+	ContainerStatPath(ctx context.Context, id, path string) (container.PathStat, error)
+	CopyToContainer(ctx context.Context, id, dir string, tar io.Reader, options container.CopyToContainerOptions) error
+	CopyFromContainer(ctx context.Context, id, path string) (io.ReadCloser, container.PathStat, error)
 	ContainerLogs(ctx context.Context, id string, options container.LogsOptions) (io.ReadCloser, error)
 
 	NetworkList(ctx context.Context, options network.ListOptions) ([]network.Summary, error)

@@ -113,6 +113,7 @@ func (c *cli) commands() []*cobra.Command {
 		c.planCommand(),
 		c.upCommand(),
 		c.createCommand(),
+		c.cpCommand(),
 		c.runCommand(),
 		c.rollbackCommand(),
 		c.waitCommand(),

@@ -18,17 +18,18 @@ import (
 // reading are the commands that change nothing, with or without --dry-run.
 const reading = `
 bosh env, bosh post-start, bosh smoke-tests, check, completion bash, completion fish, completion powershell, completion zsh,
-events, help, images, logs, ls, plan, port, ps, status, top, version, volumes, wait`
+events, help, images, logs, ls, plan, port, ps, stats, status, top, version, volumes, wait`
 
 // refusing are those that change something, have no plan of it, and take no --dry-run.
 const refusing = `
-attach, bosh docker, bosh drain, bosh post-stop, bosh pre-start, bosh run-task, bosh supervise, bosh supervisor`
+attach, bosh docker, bosh drain, bosh post-stop, bosh pre-start, bosh run-task, bosh supervise, bosh supervisor, cp`
 
 // planning are all others, with arguments for which there is something to do on what prepareDryRuns makes; DIR is its directory.
 func planning() map[string][]string {
 	return map[string][]string{
 		"bosh image-release": {"bosh", "image-release", "-o", "release"},
 		"config":             {"config", "-o", "canonical.yml"},
+		"create":             {"create", "--pull", "never", "web"},
 		"daemon-config":      {"daemon-config", "--spec", "spec.json", "--daemon-json", "etc/daemon.json", "--certs-dir", "etc/certs.d"},
 		"down":               {"down", "-v", "--rmi", "all"},
 		"exec":               {"exec", "web", "touch", "/never"},
@@ -139,7 +140,10 @@ func (p *dryRuns) refuses(t *testing.T, path []string, cmd *cobra.Command) {
 	case cmd.ValidArgs != nil:
 		args = append(args, cmd.ValidArgs[0])
 	case cmd.Args != nil && cmd.Args(cmd, nil) != nil:
-		args = append(args, "something")
+		args = append(args, "web:something")
+		if cmd.Args(cmd, args[:1]) != nil {
+			args = append(args, "elsewhere")
+		}
 	}
 	out, got := p.run(t, p.empty, args...)
 	if got != exitUsage || !strings.Contains(out, "takes no --dry-run\nhint: ") {

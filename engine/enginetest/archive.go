@@ -79,7 +79,11 @@ func (e *Engine) getArchive(r *request) error {
 			return fail(http.StatusNotFound, "Could not find the file %s in container %s", name, r.name)
 		}
 		stat = container.PathStat{Name: path.Base(name), Size: int64(len(found.data)), Mode: found.mode, Mtime: found.changed}
-		return pack(&body, c.files, name)
+		base := path.Base(name)
+		if strings.HasSuffix(r.query.Get("path"), "/.") {
+			base = "." // the content alone is wanted
+		}
+		return pack(&body, c.files, name, base)
 	}); err != nil {
 		return err
 	}
@@ -97,7 +101,8 @@ func (e *Engine) getArchive(r *request) error {
 	return gone(err)
 }
 
-func pack(w io.Writer, from *files, name string) error {
+// pack writes what has that name, under another.
+func pack(w io.Writer, from *files, name, base string) error {
 	archive := tar.NewWriter(w)
 	for _, full := range slices.Concat([]string{name}, from.below(name)) {
 		f := from.get(full)
@@ -105,7 +110,7 @@ func pack(w io.Writer, from *files, name string) error {
 			continue
 		}
 		head := &tar.Header{
-			Name: path.Join(path.Base(name), strings.TrimPrefix(full, name)), Mode: int64(f.mode.Perm()), Uid: f.uid, Gid: f.gid,
+			Name: base + strings.TrimPrefix(full, name), Mode: int64(f.mode.Perm()), Uid: f.uid, Gid: f.gid,
 			ModTime: f.changed, Typeflag: tar.TypeReg, Size: int64(len(f.data)),
 		}
 		if f.mode.IsDir() {
