@@ -193,6 +193,9 @@ func (d *differ) pull(a pullImage, why string) {
 			a.failed = n.err
 		}
 	}
+	a.dated = !byDigest(a.ref) && slices.ContainsFunc(d.want.Services, func(s *compose.Service) bool {
+		return s.Config.Image == a.ref && s.Pull.Policy == compose.PullRefresh
+	})
 	n := d.add(a, why)
 	for _, other := range d.pulled() {
 		if before := other.action.(pullImage); other != n && before.ref == a.ref {
@@ -230,11 +233,13 @@ func (e *Engine) Refresh(ctx context.Context, want *compose.Project, have *State
 		case compose.PullAlways:
 			why = "pull policy always"
 		case compose.PullRefresh:
-			age, err := e.age(ctx, ref)
-			if err != nil {
+			pulled, err := e.pulled(ctx, ref)
+			switch {
+			case err != nil:
 				return nil, err
-			}
-			if age > s.Pull.MaxAge {
+			case pulled.Unix() <= 0:
+				why, optional = "nothing tells when it was pulled", true
+			case time.Since(pulled) > s.Pull.MaxAge:
 				why, optional = fmt.Sprintf("pulled more than %s ago", s.Pull.MaxAge), true
 			}
 		}
@@ -288,13 +293,13 @@ func (d *differ) pullAsked(s *compose.Service, ref, platform string, policy comp
 	d.pull(pullImage{ref: ref, platform: platform, service: s.Name}, why)
 }
 
-// age is the time since the image was last tagged on this Engine, which a pull does even if nothing changed.
-func (e *Engine) age(ctx context.Context, ref string) (time.Duration, error) {
+// pulled is when a pull last dated the image, or somebody tagged it; see [pullImage.date].
+func (e *Engine) pulled(ctx context.Context, ref string) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.opts.AnswerWithin)
 	defer cancel()
 	img, err := e.api.ImageInspect(ctx, ref)
 	if err != nil {
-		return 0, e.reading(ctx, "image", err)
+		return time.Time{}, e.reading(ctx, "image", err)
 	}
-	return time.Since(img.Metadata.LastTagTime), nil
+	return img.Metadata.LastTagTime, nil
 }

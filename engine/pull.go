@@ -32,6 +32,8 @@ type pullImage struct {
 	service string
 	// optional: the image is there, and is to be fresher; that can wait where it can't be had.
 	optional bool
+	// dated: it is noted that it was pulled now, since a policy goes by its age.
+	dated bool
 	// early: it is pulled before the plan that asks for it, which tells of its failure.
 	early bool
 	// failed is set when it was pulled before, in vain.
@@ -66,7 +68,7 @@ func (a pullImage) do(ctx context.Context, r *run) error {
 		err := r.pull(ctx, a, auth)
 		switch {
 		case err == nil:
-			return nil
+			return a.date(ctx, r)
 		case ctx.Err() != nil:
 			return errLeft
 		case client.IsErrConnectionFailed(err):
@@ -84,6 +86,15 @@ func (a pullImage) do(ctx context.Context, r *run) error {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// date gives the image its tag once more: graph drivers note when an image was tagged, and of a pull they note nothing.
+// Source: moby, daemon/images/image_tag.go.
+func (a pullImage) date(ctx context.Context, r *run) error {
+	if !a.dated {
+		return nil
+	}
+	return r.call(context.WithoutCancel(ctx), func(ctx context.Context) error { return r.api.ImageTag(ctx, a.ref, a.ref) })
 }
 
 // settle makes a warning of a failure that leaves an image there.

@@ -78,3 +78,16 @@ func TestAMissingImageFailsItsServiceAlone(t *testing.T) {
 		t.Errorf("got %+v, error %v", have, err)
 	}
 }
+
+func TestAnImageIsFreshOnceItWasPulled(t *testing.T) {
+	p := newPuller(t, nil)
+	want := freshAndMissing()
+	want.Services = want.Services[:1]
+	want.Services[0].Pull = compose.Pull{Policy: compose.PullRefresh, MaxAge: time.Hour}
+	p.memory.AddImage(enginetest.Image{Ref: remote})
+	for range 3 {
+		if err := p.converge(t, want); err != nil || p.pulls() != 1 {
+			t.Fatalf("%d pulls, want 1, error %v", p.pulls(), err)
+		}
+	}
+}

@@ -46,6 +46,10 @@ func (e *Engine) Login(ctx context.Context, host string, auth registry.AuthConfi
 	default:
 		reason := pullReason(err)
 		words, hint := pullWords(reason, host, true)
+		// What refused the user over HTTPS is asked again over plain HTTP, if it is on the insecure list.
+		if text := err.Error(); strings.Contains(text, "login attempt to http://") && strings.Contains(text, "400 Bad Request") {
+			reason = PullDenied
+		}
 		if reason == PullDenied {
 			words, hint = fmt.Sprintf("%s does not accept this user with this password", host), ""
 		}

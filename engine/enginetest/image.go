@@ -181,7 +181,6 @@ func (e *Engine) tag(m *img, tag string) {
 	}
 	m.tags = append(m.tags, tag)
 	slices.Sort(m.tags)
-	m.tagged = time.Now().UTC()
 }
 
 // findImage finds an image by tag, digest, id, or the beginning of an id; nil if there is none.
@@ -374,6 +373,7 @@ func (e *Engine) tagImage(r *request) error {
 		return fail(http.StatusBadRequest, "invalid reference format")
 	}
 	e.tag(m, tag)
+	m.tagged = time.Now().UTC()
 	e.tellImage(events.ActionTag, m.id, tag)
 	return r.done(http.StatusCreated)
 }
