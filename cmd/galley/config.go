@@ -59,7 +59,7 @@ com.docker.compose.config-hash on its containers.`,
 	f.BoolVar(&flags.models, "models", false, "print the models' names")
 	f.BoolVar(&flags.profiles, "profiles", false, "print the profiles' names")
 	f.StringVar(&flags.hash, "hash", "", "print the hashes of `SERVICE`, of several separated by commas, or of all (\"*\")")
-	f.BoolVar(&flags.resolveDigests, "resolve-image-digests", false, "add to each image its digest: the Engine's, or the registry's where it has none")
+	f.BoolVar(&flags.resolveDigests, "resolve-image-digests", false, "add to each image its digest: the lock's, the Engine's, or the registry's")
 	f.BoolVar(&flags.lock, "lock-image-digests", false, "print an override file that has only each service's image, with its digest")
 	f.BoolVar(&flags.variables, "variables", false, "print the variables that the recipe mentions")
 	f.BoolVar(&flags.environment, "environment", false, "print the variables that interpolation sees")
@@ -113,14 +113,36 @@ func (c *cli) config(ctx context.Context, flags *configFlags) error {
 	return c.printRecipe(recipe, flags)
 }
 
-// resolveDigests adds their digests to the recipe's images.
+// resolveDigests adds their digests to the recipe's images: those of its lock, or else what the Engine or the registry says.
 func (c *cli) resolveDigests(ctx context.Context, recipe *compose.Canonical) error {
+	lock, err := c.readLock()
+	if err != nil {
+		return c.unreadable(err)
+	}
 	lookUp, done, err := c.digestOf(ctx, "")
 	if err != nil {
 		return err
 	}
 	defer done()
-	return recipe.PinImages(lookUp)
+	return recipe.PinImages(func(ref string) (string, error) {
+		if key, ok := compose.LockKey(ref); ok && lock.Images[key] != "" {
+			return lock.Images[key], nil
+		}
+		return lookUp(ref)
+	})
+}
+
+// readLock reads the lock beside the recipe, which is empty where there is none.
+func (c *cli) readLock() (*compose.Lock, error) {
+	path, err := compose.LockOf(c.source())
+	if err != nil || path == "" {
+		return &compose.Lock{}, err
+	}
+	lock, err := compose.ReadLock(path)
+	if lock == nil {
+		lock = &compose.Lock{}
+	}
+	return lock, err
 }
 
 // loadCanonical reads the recipe and prints its warnings.
