@@ -219,7 +219,7 @@ func (i *importer) load(ctx context.Context, e *engine.Engine, archives []import
 	if saving := i.scanner.Record.Save(); saving != nil {
 		i.warn(saving.Error())
 	}
-	if err == nil && (len(archives) > 0 || faults == nil) {
+	if err == nil && (faults == nil || imagesHere(archives) > 0) {
 		i.say("import: " + importSummary(archives, plan))
 	}
 	return errors.Join(faults, err)
@@ -227,19 +227,7 @@ func (i *importer) load(ctx context.Context, e *engine.Engine, archives []import
 
 // importSummary counts images: "3 images loaded, 17 there already".
 func importSummary(archives []imports.Archive, plan *engine.Plan) string {
-	images := map[string]bool{}
-	for _, a := range archives {
-		for _, img := range a.Images {
-			images[img.ID] = images[img.ID] || img.Runs
-		}
-	}
-	all := 0
-	for _, runs := range images {
-		if runs {
-			all++
-		}
-	}
-	loaded := len(plan.Loads())
+	all, loaded := imagesHere(archives), len(plan.Loads())
 	switch {
 	case len(archives) == 0:
 		return "there are no tarballs"
@@ -247,4 +235,17 @@ func importSummary(archives []imports.Archive, plan *engine.Plan) string {
 		return fmt.Sprintf("nothing to do, %s there already", plural(all, "image"))
 	}
 	return fmt.Sprintf("%s loaded, %d there already", plural(loaded, "image"), all-loaded)
+}
+
+// imagesHere is how many images of archives this machine runs.
+func imagesHere(archives []imports.Archive) int {
+	images := map[string]bool{}
+	for _, a := range archives {
+		for _, img := range a.Images {
+			if img.Runs {
+				images[img.ID] = true
+			}
+		}
+	}
+	return len(images)
 }
