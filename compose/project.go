@@ -41,6 +41,23 @@ func (p *Project) Service(name string) *Service {
 	return p.Services[i]
 }
 
+// Scaled is the project with other numbers of replicas, by service; itself where none is given.
+func (p *Project) Scaled(replicas map[string]int) *Project {
+	if len(replicas) == 0 {
+		return p
+	}
+	other := *p
+	other.Services = slices.Clone(p.Services)
+	for i, s := range other.Services {
+		if n, ok := replicas[s.Name]; ok {
+			service := *s
+			service.Replicas = n
+			other.Services[i] = &service
+		}
+	}
+	return &other
+}
+
 // Knows tells whether the recipe defines a service of that name, active or not.
 func (p *Project) Knows(service string) bool {
 	_, inactive := slices.BinarySearch(p.Inactive, service)

@@ -25,7 +25,7 @@ func (s *supervisor) load(ctx context.Context) error {
 	s.condition.recipe = err
 	if err == nil {
 		s.condition.lastGood, s.condition.rolledBack = false, nil
-		s.enforce(scaled(project, s.scale), nil)
+		s.enforce(project.Scaled(s.scale), nil)
 		return nil
 	}
 	s.note(Note{Kind: NoteInvalid, Err: err})
@@ -39,24 +39,6 @@ func (s *supervisor) load(ctx context.Context) error {
 	s.condition.lastGood = true
 	s.enforce(good, pins)
 	return nil
-}
-
-// scaled is the project with other numbers of replicas.
-func scaled(p *compose.Project, scale map[string]int) *compose.Project {
-	if len(scale) == 0 {
-		return p
-	}
-	changed := *p
-	changed.Services = nil
-	for _, s := range p.Services {
-		if n, ok := scale[s.Name]; ok {
-			another := *s
-			another.Replicas = n
-			s = &another
-		}
-		changed.Services = append(changed.Services, s)
-	}
-	return &changed
 }
 
 // rescale takes note of the numbers of replicas that somebody asks for. As with docker compose, who brings services up

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"galley/bosh"
@@ -36,7 +35,7 @@ func (c *cli) record(s *survey, opts engine.DiffOptions) *record {
 		cli:     c,
 		path:    c.historyPath(s.project.Name),
 		whole:   len(opts.Services) == 0 && !opts.NoStart && !opts.NoRecreate,
-		project: scaled(s.project, opts.Scale),
+		project: s.project.Scaled(opts.Scale),
 	}
 	var err error
 	if r.history, err = bosh.LoadHistory(r.path); err != nil {
@@ -83,21 +82,4 @@ func (r *record) save() {
 	if err := r.history.Save(r.path); err != nil {
 		r.cli.ui.warn(fmt.Sprintf("`galley rollback` will not know of this: %s", err))
 	}
-}
-
-// scaled is a project with other numbers of replicas.
-func scaled(p *compose.Project, replicas map[string]int) *compose.Project {
-	if len(replicas) == 0 {
-		return p
-	}
-	other := *p
-	other.Services = slices.Clone(p.Services)
-	for i, s := range other.Services {
-		if n, ok := replicas[s.Name]; ok {
-			service := *s
-			service.Replicas = n
-			other.Services[i] = &service
-		}
-	}
-	return &other
 }
