@@ -20,9 +20,12 @@ type probe struct {
 const (
 	// The Engine that probes within soon needs no help.
 	soon = 500 * time.Millisecond
-	// Most services are ready within seconds or not for long: probes begin dense and get rarer.
-	firstPause   = 50 * time.Millisecond
-	longestPause = time.Second
+	// Most services are ready within seconds or not for long: probes begin dense and get rarer, each pause being a part of the
+	// time that has passed, and of what the last probe took, so that slow ones don't keep a machine busy.
+	partOfWait    = 16
+	partOfProbe   = 2
+	shortestPause = 25 * time.Millisecond
+	longestPause  = time.Second
 )
 
 // begin starts probing, once, if the container has a healthcheck, is starting, and the Engine would be late.
@@ -51,7 +54,8 @@ func (p *probe) loop(ctx context.Context, test []string, timeout time.Duration) 
 	if timeout == 0 {
 		timeout = 30 * time.Second // the Engine's default
 	}
-	for pause := firstPause; ; pause = min(pause*5/4, longestPause) {
+	for began := time.Now(); ; {
+		asked := time.Now()
 		attempt, cancel := context.WithTimeout(ctx, timeout)
 		result, err := p.exec(attempt, p.id, container.ExecOptions{Cmd: test})
 		cancel()
@@ -59,10 +63,11 @@ func (p *probe) loop(ctx context.Context, test []string, timeout time.Duration) 
 			close(p.succeeded)
 			return
 		}
+		pause := max(shortestPause, time.Since(asked)/partOfProbe, time.Since(began)/partOfWait)
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(pause):
+		case <-time.After(min(pause, longestPause)):
 		}
 	}
 }
