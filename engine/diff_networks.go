@@ -66,7 +66,7 @@ func isOn(c *Container, network string) bool {
 // remakeNetwork stops the network's users, detaches them, and makes the network anew. The users are attached again, with
 // their whole endpoints, by the steps of their services, or by [differ.planBystanders].
 func (d *differ) remakeNetwork(want *compose.Network, have network.Summary) {
-	const why = "network definition changed"
+	why := networkReason(want.Create, have)
 	for _, guest := range d.have.Guests[have.ID] {
 		d.fail("network %q is made anew, but container %s of another project is on it: take it off first, with `docker network disconnect %s %s`",
 			want.Name, guest, want.Name, guest)

@@ -109,7 +109,7 @@ func attached(name, id string) func(*Container) {
 }
 
 func shopNetwork(key, hash string) network.Summary {
-	return network.Summary{Name: "shop_" + key, ID: key + "-id", Labels: map[string]string{
+	return network.Summary{Name: "shop_" + key, ID: key + "-id", Driver: "bridge", Labels: map[string]string{
 		compose.LabelProject: "shop", compose.LabelNetwork: key, compose.LabelHash: hash,
 	}}
 }
