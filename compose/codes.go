@@ -135,6 +135,7 @@ func lintCodes() []Code {
 	return []Code{
 		{Name: "obsolete-version", Severity: Note, Lint: true, Sentence: "The top-level version has no meaning any more (compose-spec, Version top-level element)."},
 		{Name: "plain-secret", Severity: Warning, Lint: true, Sentence: "A password, token or key stands in the recipe's text as a variable's value, where everybody reads it who can read the recipe or inspect the container."},
+		{Name: "unknown-mount-option", Severity: Warning, Lint: true, Sentence: "The text of a mount ends with an option that does not exist; docker compose drops it in silence."},
 		{Name: "unpinned-image", Severity: Warning, Lint: true, Sentence: "An image has no tag, or \"latest\": what runs depends on when it was pulled."},
 		{Name: "unused", Severity: Note, Lint: true, Sentence: "A network, volume, config or secret is defined, and no service uses it: it is not made."},
 		{Name: "yaml-1.1", Severity: Warning, Lint: true, Sentence: "A value without quotes means something else to readers of YAML 1.1, as the BOSH director and docker-compose 1 are: 22:22 is the number 1342, no is false."},

@@ -33,6 +33,7 @@ func (r *recipe) lint(p *types.Project) []Diagnostic {
 	for _, doc := range r.index.docs {
 		c.version(doc)
 		c.readAs11(doc)
+		c.mountOptions(doc)
 	}
 	return c.found
 }
@@ -203,6 +204,26 @@ func (c *linter) readAs11(doc *document) {
 			c.at(doc, n, severity, "yaml-1.1", path, fmt.Sprintf("%s %s as a number to the base of 60", who, n.Value), fmt.Sprintf("put it in quotes: %q", n.Value))
 		case c.recipe.job != nil && slices.Contains([]string{"yes", "no", "on", "off"}, strings.ToLower(n.Value)):
 			c.at(doc, n, severity, "yaml-1.1", path, fmt.Sprintf("%s %s as true or false", who, n.Value), fmt.Sprintf("put it in quotes: %q", n.Value))
+		}
+	})
+}
+
+// mountOptions finds options of the short form of mounts that nobody knows; the loader drops them.
+func (c *linter) mountOptions(doc *document) {
+	inVolumes := regexp.MustCompile(`^services\..+\.volumes\[\d+\]$`)
+	known := []string{"ro", "rw", "nocopy", "z", "Z", "private", "rprivate", "shared", "rshared", "slave", "rslave"}
+	onMacs := []string{"consistent", "cached", "delegated"} // which mean nothing elsewhere
+	doc.scalars(func(n *yaml.Node, path string, _ entry) {
+		text, err := doc.interpolated(n.Value)
+		options := text[strings.LastIndex(text, ":")+1:]
+		if err != nil || !inVolumes.MatchString(path) || strings.Count(text, ":") < 2 || strings.Contains(options, "/") {
+			return // where a drive has a letter, the last part is a path
+		}
+		for _, option := range strings.Split(options, ",") {
+			if !slices.Contains(known, option) && !slices.Contains(onMacs, option) {
+				c.at(doc, n, Warning, "unknown-mount-option", path, fmt.Sprintf("nobody knows the mount option %q, which has no effect", option),
+					orElse(didYouMean(option, known), "the options are "+strings.Join(known, ", ")))
+			}
 		}
 	})
 }
