@@ -103,6 +103,7 @@ func TestFormats(t *testing.T) {
 					want := wantWeb()
 					if f.index {
 						want.Digest = manifest["digest"].(string)
+						want.Digests = []string{want.Digest}
 					}
 					if !reflect.DeepEqual(bare(t, got.Images[0]), want) {
 						t.Errorf("got  %+v\nwant %+v", got.Images[0], want)
