@@ -210,13 +210,16 @@ func (c *linter) readAs11(doc *document) {
 
 // mountOptions finds options of the short form of mounts that nobody knows; the loader drops them.
 func (c *linter) mountOptions(doc *document) {
-	inVolumes := regexp.MustCompile(`^services\..+\.volumes\[\d+\]$`)
+	inVolumes := mountPath()
 	known := []string{"ro", "rw", "nocopy", "z", "Z", "private", "rprivate", "shared", "rshared", "slave", "rslave"}
 	onMacs := []string{"consistent", "cached", "delegated"} // which mean nothing elsewhere
 	doc.scalars(func(n *yaml.Node, path string, _ entry) {
+		if !inVolumes.MatchString(path) {
+			return
+		}
 		text, err := doc.interpolated(n.Value)
 		options := text[strings.LastIndex(text, ":")+1:]
-		if err != nil || !inVolumes.MatchString(path) || strings.Count(text, ":") < 2 || strings.Contains(options, "/") {
+		if err != nil || strings.Count(text, ":") < 2 || strings.Contains(options, "/") {
 			return // where a drive has a letter, the last part is a path
 		}
 		for _, option := range strings.Split(options, ",") {

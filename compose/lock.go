@@ -125,9 +125,20 @@ func (l *Lock) lockedRef(ref string) string {
 // Images are the references of all images that the project's services run, sorted, each once.
 func (p *Project) Images() []string {
 	var refs []string
-	p.eachImage(func(_ *Service, ref *string) { refs = append(refs, *ref) })
+	for _, s := range p.Services {
+		refs = append(refs, s.Images()...)
+	}
 	slices.Sort(refs)
 	return slices.Compact(refs)
+}
+
+// Images are the references of the images that the service's containers are created from, its own first.
+func (s *Service) Images() []string {
+	refs := []string{s.Config.Image}
+	for _, init := range s.PreStart {
+		refs = append(refs, init.Config.Image)
+	}
+	return refs
 }
 
 // eachImage visits the image of each service, and those of its pre_start.

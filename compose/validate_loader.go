@@ -196,14 +196,15 @@ func tidy(message string) string {
 // entries finds the short forms of ports and volumes that can't be read. The loader stops at the first, without a path.
 func (r *recipe) entries() []finding {
 	var found []finding
+	shortForm := regexp.MustCompile(`^services\..+\.(ports|volumes|expose)\[\d+\]$`)
 	for _, doc := range r.index.everything() {
 		doc.scalars(func(n *yaml.Node, path string, around entry) {
-			text, err := doc.interpolated(n.Value)
-			if err != nil {
+			list := shortForm.FindStringSubmatch(path)
+			if list == nil {
 				return
 			}
-			list := regexp.MustCompile(`^services\..+\.(ports|volumes|expose)\[\d+\]$`).FindStringSubmatch(path)
-			if list == nil {
+			text, err := doc.interpolated(n.Value)
+			if err != nil {
 				return
 			}
 			var f finding
@@ -233,10 +234,13 @@ func (r *recipe) entries() []finding {
 	return found
 }
 
+// mountPath fits the path of a service's mount.
+func mountPath() *regexp.Regexp { return regexp.MustCompile(`^services\..+\.volumes\[\d+\]$`) }
+
 // sourceless finds the bind mounts without a source.
 func (d *document) sourceless() []finding {
 	var found []finding
-	inVolumes := regexp.MustCompile(`^services\..+\.volumes\[\d+\]$`)
+	inVolumes := mountPath()
 	d.mappings(func(n *yaml.Node, path string) {
 		if inVolumes.MatchString(path) && scalar(child(n, "type")) == types.VolumeTypeBind && scalar(child(n, "source")) == "" {
 			f := d.finding(n, path, "missing-key", `a bind mount lacks "source"`)

@@ -151,15 +151,6 @@ func (d *differ) shared() map[string][]string {
 	return platforms
 }
 
-// imagesOf are the images that a service's containers are created from.
-func imagesOf(s *compose.Service) []string {
-	refs := []string{s.Config.Image}
-	for _, init := range s.PreStart {
-		refs = append(refs, init.Config.Image)
-	}
-	return refs
-}
-
 // refuseShared refuses to create containers from images for several platforms where the Engine keeps one of them under a tag:
 // it would refuse all but that of the service that pulled last.
 func (d *differ) refuseShared() {
@@ -168,7 +159,7 @@ func (d *differ) refuseShared() {
 	}
 	shared := d.shared()
 	for _, ref := range slices.Sorted(maps.Keys(shared)) {
-		creates := func(p *servicePlan) bool { return p.creates() && slices.Contains(imagesOf(p.spec), ref) }
+		creates := func(p *servicePlan) bool { return p.creates() && slices.Contains(p.spec.Images(), ref) }
 		if !slices.ContainsFunc(slices.Collect(maps.Values(d.services)), creates) {
 			continue
 		}

@@ -12,8 +12,6 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/image"
 	"golang.org/x/sync/errgroup"
-
-	"galley/compose"
 )
 
 // Prune says which images shall go. Those that a container was created from stay in any case, whosever it is.
@@ -168,17 +166,4 @@ func enough(unwanted []Unwanted, bytes int64) []Unwanted {
 		bytes -= u.Size
 	}
 	return unwanted
-}
-
-// References are the images that a project's containers are created from, sorted.
-func References(p *compose.Project) []string {
-	var refs []string
-	for _, s := range p.Services {
-		refs = append(refs, s.Config.Image)
-		for _, init := range s.PreStart {
-			refs = append(refs, init.Config.Image)
-		}
-	}
-	slices.Sort(refs)
-	return slices.Compact(refs)
 }

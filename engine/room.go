@@ -22,8 +22,10 @@ func (e *SpaceError) Error() string {
 	return fmt.Sprintf("the images need %s in %q, and %s are free", size(e.Need), e.Path, size(e.Free))
 }
 
-// isFullDisk tells whether something failed of a full disk, this machine's own or, in the Engine's words, the Engine's.
-func isFullDisk(err error) bool { return strings.Contains(err.Error(), unix.ENOSPC.Error()) }
+// TellsFullDisk tells whether a failure's text is of a full disk, this machine's own or, in the Engine's words, the Engine's.
+func TellsFullDisk(text string) bool { return strings.Contains(text, unix.ENOSPC.Error()) }
+
+func isFullDisk(err error) bool { return TellsFullDisk(err.Error()) }
 
 func size(bytes int64) string { return units.HumanSizeWithPrecision(float64(bytes), 3) }
 

@@ -45,19 +45,6 @@ daemon-config.`,
 	return cmd
 }
 
-// refuseDryRun lets commands that change something, and are more than a plan, say so instead of doing it.
-func (c *cli) refuseDryRun(hint string, commands ...*cobra.Command) {
-	for _, cmd := range commands {
-		do := cmd.RunE
-		cmd.RunE = func(cmd *cobra.Command, args []string) error {
-			if c.global.dryRun {
-				return &usageError{err: fmt.Errorf("%s has no plan to show, so it takes no --dry-run", cmd.CommandPath()), hint: hint}
-			}
-			return do(cmd, args)
-		}
-	}
-}
-
 // boshDocker starts and stops dockerd, for monit.
 func (c *cli) boshDocker(vm *bosh.VM) *cobra.Command {
 	return &cobra.Command{

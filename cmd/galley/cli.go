@@ -213,6 +213,19 @@ func (c *cli) onlyCommands(cmd *cobra.Command, args []string) error {
 	return err
 }
 
+// refuseDryRun lets commands that change something, and are more than a plan, say so instead of doing it.
+func (c *cli) refuseDryRun(hint string, commands ...*cobra.Command) {
+	for _, cmd := range commands {
+		do := cmd.RunE
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			if c.global.dryRun {
+				return &usageError{err: fmt.Errorf("%s has no plan to show, so it takes no --dry-run", cmd.CommandPath()), hint: hint}
+			}
+			return do(cmd, args)
+		}
+	}
+}
+
 // readEnvFile takes the settings that the env files hold for flags that were not given and whose variables are not set, as
 // docker compose does. Files that can't be read are told of by whoever needs them.
 func (c *cli) readEnvFile(cmd *cobra.Command) error {

@@ -109,7 +109,7 @@ func (c *cli) copied(ctx context.Context, service string, f *cpFlags) ([]*engine
 	if len(chosen) == 0 {
 		p.engine.Close()
 		if f.index != 0 {
-			return nil, nil, &usageError{err: fmt.Errorf("service %q has no container with the number %d", service, f.index)}
+			return nil, nil, noSuchReplica(service, f.index)
 		}
 		return nil, nil, fmt.Errorf("service %q has no container", service)
 	}

@@ -99,9 +99,8 @@ func imagesOf(project *compose.Project, services []string) ([]string, error) {
 			return nil
 		}
 		seen[name] = true
-		refs[s.Config.Image] = true
-		for _, init := range s.PreStart {
-			refs[init.Config.Image] = true
+		for _, ref := range s.Images() {
+			refs[ref] = true
 		}
 		for _, need := range s.Needs {
 			if project.Service(need.Service) == nil {

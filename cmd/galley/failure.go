@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"syscall"
 
 	"galley/bosh"
 	"galley/compose"
@@ -195,16 +194,13 @@ func hintFor(err error) string {
 		return "`galley up` keeps a state when all of the project has come up; `galley rollback --list` shows them"
 	case is[*bosh.HeldError](err):
 		return "--wait-lock waits until it is given back"
-	case isFullDisk(err.Error()):
+	case engine.TellsFullDisk(err.Error()):
 		return fullDiskHint
 	}
 	return ""
 }
 
 const fullDiskHint = "`df -h` and `df -i` show which; `galley prune` removes images that nobody wants"
-
-// isFullDisk tells whether a failure is one of a full disk, this machine's own or, in the Engine's words, the Engine's.
-func isFullDisk(text string) bool { return strings.Contains(text, syscall.ENOSPC.Error()) }
 
 // tarballHint is what to do about a tarball; what is missing or can't be read has said all.
 func tarballHint(fault imports.Fault) string {

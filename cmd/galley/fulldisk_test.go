@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"galley/bosh"
+	"galley/engine"
 	"galley/engine/enginetest/dockerd"
 )
 
@@ -117,7 +118,7 @@ func refilling() string { return strings.Replace(filling, "sleep infinity", "sle
 // fullFor tells whether a service is said to want for room.
 func fullFor(service string) func(*bosh.Status) bool {
 	return func(st *bosh.Status) bool {
-		return slices.ContainsFunc(st.Services, func(one bosh.ServiceStatus) bool { return one.Name == service && isFullDisk(one.LastError) })
+		return slices.ContainsFunc(st.Services, func(one bosh.ServiceStatus) bool { return one.Name == service && engine.TellsFullDisk(one.LastError) })
 	}
 }
 
@@ -129,7 +130,7 @@ func (s *soak) logTells(what string) {
 		s.Fatal(err)
 	}
 	for line := range strings.Lines(string(text)) {
-		if strings.Contains(line, what) && isFullDisk(line) && strings.Contains(line, "galley prune") {
+		if strings.Contains(line, what) && engine.TellsFullDisk(line) && strings.Contains(line, "galley prune") {
 			return
 		}
 	}

@@ -46,9 +46,14 @@ func (p *present) replica(service string, number int) (*engine.Container, error)
 		}
 	}
 	if number != 0 {
-		return nil, &usageError{err: fmt.Errorf("service %q has no container with the number %d", service, number)}
+		return nil, noSuchReplica(service, number)
 	}
 	return nil, &noContainerError{service}
+}
+
+// noSuchReplica is the mistake of asking for a number that no container of the service has.
+func noSuchReplica(service string, number int) error {
+	return &usageError{err: fmt.Errorf("service %q has no container with the number %d", service, number)}
 }
 
 // running is replica for what needs a running container.

@@ -107,11 +107,11 @@ func (c *cli) prune(ctx context.Context, p *pruneFlags) error {
 // wantedImages are those of the recipe, with all its profiles, and of what rollback may go back to; known are those of still
 // older good states. Without a history that can be read, nothing is removed: it might be what is gone back to.
 func (c *cli) wantedImages(ctx context.Context, project *compose.Project) (wanted, known []string, err error) {
-	wanted = engine.References(project)
+	wanted = project.Images()
 	whole := c.source()
 	whole.Profiles = []string{"*"}
 	if all, _, err := compose.Load(ctx, whole); err == nil { // else there are services that can't be brought up anyway
-		wanted = append(wanted, engine.References(all)...)
+		wanted = append(wanted, all.Images()...)
 	}
 	history, err := bosh.LoadHistory(c.historyPath(project.Name))
 	if err != nil {

@@ -413,7 +413,7 @@ func troublesOf(s *bosh.Status) []string {
 	if s.Recipe.RolledBack != nil {
 		all = append(all, "the recipe did not come up and was rolled back: "+s.Recipe.RolledBack.Error)
 	}
-	if isFullDisk(s.Error) || slices.ContainsFunc(s.Services, func(one bosh.ServiceStatus) bool { return isFullDisk(one.LastError) }) {
+	if engine.TellsFullDisk(s.Error) || slices.ContainsFunc(s.Services, func(one bosh.ServiceStatus) bool { return engine.TellsFullDisk(one.LastError) }) {
 		all = append(all, "a disk is full: "+fullDiskHint)
 	}
 	return all
