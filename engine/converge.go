@@ -25,6 +25,7 @@ func (e *Engine) Converge(ctx context.Context, want *compose.Project, have *Stat
 		return pulls, err
 	}
 	var last *Plan
+	before := have
 	for attempt := 1; ; attempt++ {
 		complete := *have // the caller's own may be read meanwhile
 		have = &complete
@@ -53,7 +54,7 @@ func (e *Engine) Converge(ctx context.Context, want *compose.Project, have *Stat
 			have = again
 			continue
 		}
-		return plan, e.rollBack(ctx, want, plan, outcomes, err, opts)
+		return plan, e.rollBack(ctx, want, before, plan, outcomes, err, opts)
 	}
 }
 
@@ -192,114 +193,3 @@ func is[E error](err error) bool {
 	var e E
 	return errors.As(err, &e)
 }
-
-// rollBack puts the services whose update failed back to what ran before, and returns the failure.
-func (e *Engine) rollBack(ctx context.Context, want *compose.Project, plan *Plan, outcomes []outcome, failure error, opts DiffOptions) error {
-	broken := plan.broken(want, outcomes)
-	maps.DeleteFunc(broken, func(service string, _ map[string]bool) bool {
-		s := want.Service(service)
-		return s == nil || s.Update.OnFailure == compose.FailurePause || s.Update.OnFailure == compose.FailureContinue
-	})
-	if opts.NoRollback || len(broken) == 0 {
-		return failure
-	}
-	return &RolledBackError{
-		Services: slices.Sorted(maps.Keys(broken)),
-		Err:      failure,
-		kept:     broken,
-		Restore:  e.restore(ctx, want, plan, broken, opts),
-	}
-}
-
-// broken are the containers to go back to, by service and id, of the services whose replacement did not come to its end,
-// and of those that share namespaces or volumes with them. One that has passed and was merely not cleared up after is as
-// wanted: the next plan does that.
-func (p *Plan) broken(want *compose.Project, outcomes []outcome) map[string]map[string]bool {
-	var names []string
-	for i, step := range p.Steps {
-		switch step.Action.(type) {
-		case removeContainer, renameContainer:
-			continue
-		}
-		if service := step.Action.Target().Service; outcomes[i].kind != Done && p.old[service] != nil {
-			names = append(names, service)
-		}
-	}
-	broken := map[string]map[string]bool{}
-	for i := 0; i < len(names); i++ {
-		if broken[names[i]] != nil || p.old[names[i]] == nil {
-			continue
-		}
-		broken[names[i]] = map[string]bool{}
-		for _, c := range p.old[names[i]] {
-			broken[names[i]][c.ID] = true
-		}
-		if s := want.Service(names[i]); s != nil {
-			names = append(names, s.Parents()...)
-		}
-		names = append(names, withChildren(want, []string{names[i]})...)
-	}
-	return broken
-}
-
-// restore puts services back by an ordinary plan in which the old containers are the wanted ones. Like any plan it is made
-// anew when the Engine goes away.
-func (e *Engine) restore(ctx context.Context, want *compose.Project, failed *Plan, broken map[string]map[string]bool, opts DiffOptions) error {
-	have, err := e.State(ctx, want.Name)
-	for attempt := 1; ; attempt++ {
-		if err == nil {
-			err = e.restoreFrom(ctx, asBefore(want, failed.before, have.API), have, broken, opts)
-		}
-		if err == nil {
-			return nil
-		}
-		again, ok := e.readAgain(ctx, want.Name, attempt, err)
-		if !ok {
-			return err
-		}
-		have, err = again, nil
-	}
-}
-
-func (e *Engine) restoreFrom(ctx context.Context, want *compose.Project, have *State, broken map[string]map[string]bool, opts DiffOptions) error {
-	plan, err := Diff(want, have, DiffOptions{
-		Services:    withChildren(want, slices.Sorted(maps.Keys(broken))),
-		NoDeps:      true,
-		StopTimeout: opts.StopTimeout,
-		Scale:       opts.Scale,
-		Pins:        opts.Pins,
-		OwnRestarts: opts.OwnRestarts,
-		restore:     broken,
-	})
-	if err != nil {
-		return err
-	}
-	return e.Apply(ctx, plan)
-}
-
-// withChildren adds the services that share namespaces or volumes with those named, and their children.
-func withChildren(p *compose.Project, names []string) []string {
-	for i := 0; i < len(names); i++ {
-		for _, s := range p.Services {
-			if !slices.Contains(names, s.Name) && slices.Contains(s.Parents(), names[i]) {
-				names = append(names, s.Name)
-			}
-		}
-	}
-	return names
-}
-
-// RolledBackError says that an update failed and that the services it broke were put back to what ran before.
-type RolledBackError struct {
-	// Services are those that were put back, sorted.
-	Services []string
-	// Err is why, as Apply returns it. Restore is set where putting back failed too.
-	Err, Restore error
-	// kept are the containers that ran before, by service and id.
-	kept map[string]map[string]bool
-}
-
-func (e *RolledBackError) Error() string { return errors.Join(e.Err, e.Restore).Error() }
-
-// Unwrap returns the failure of the update, then that of putting back.
-func (e *RolledBackError) Unwrap() []error { return []error{e.Err, e.Restore} }

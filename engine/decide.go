@@ -17,6 +17,7 @@ import (
 type servicePlan struct {
 	spec     *compose.Service
 	oneShot  bool // somebody waits for its completion
+	back     bool // it is put back to containers that may be another recipe's
 	replicas []*replica
 	// update is how replicas are replaced: by update_config, or by rollback_config when they are put back.
 	update compose.Update
@@ -76,7 +77,7 @@ func (d *differ) stoppedHere(p *servicePlan) bool {
 func (d *differ) decide(s *compose.Service) *servicePlan {
 	p := &servicePlan{spec: s, oneShot: isOneShot(d.want, s.Name), update: s.Update}
 	if d.opts.restore != nil {
-		p.update = s.Rollback
+		p.update, p.back = s.Rollback, true
 	}
 	slots := map[int][]*Container{}
 	for _, c := range d.have.Containers {
@@ -85,7 +86,7 @@ func (d *differ) decide(s *compose.Service) *servicePlan {
 		}
 	}
 	want := d.opts.replicas(s)
-	for _, number := range d.keepNumbers(s, slots, want) {
+	for _, number := range d.numbers(s, slots, want) {
 		r := &replica{number: number, awaits: map[gate]*node{}}
 		d.choose(s, r, slots[number])
 		delete(slots, number)
@@ -95,6 +96,14 @@ func (d *differ) decide(s *compose.Service) *servicePlan {
 		p.surplus = append(p.surplus, slots[number]...)
 	}
 	return p
+}
+
+// numbers are those of the replicas that are to be there.
+func (d *differ) numbers(s *compose.Service, slots map[int][]*Container, want int) []int {
+	if d.opts.restore != nil {
+		return d.opts.restore.numbers(s, slots, want)
+	}
+	return d.keepNumbers(s, slots, want)
 }
 
 // keepNumbers are the numbers of the wanted replicas: those that are there, less the outdated and then the highest where
@@ -198,11 +207,8 @@ func isOneShot(want *compose.Project, name string) bool {
 
 // outdated tells why a container must be replaced; "" if it is as wanted.
 func (d *differ) outdated(s *compose.Service, c *Container) string {
-	if keep, ok := d.opts.restore[s.Name]; ok {
-		if keep[c.ID] {
-			return ""
-		}
-		return "its update failed"
+	if back := d.opts.restore; back != nil && back.old[s.Name] != nil {
+		return back.unwanted(c, d.have)
 	}
 	if d.opts.keep[s.Name][c.ID] {
 		return ""

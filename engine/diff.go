@@ -48,8 +48,8 @@ type DiffOptions struct {
 	NoRollback bool
 	// refused are containers that the Engine would not change in place, by id, with the reason: they are replaced.
 	refused map[string]string
-	// restore are the containers to go back to, by service and id: they count as wanted, whatever the recipe says.
-	restore map[string]map[string]bool
+	// restore, if set, is what services are put back to: that counts as wanted, whatever the recipe says.
+	restore *restoration
 	// keep are containers that count as wanted too, since an earlier update of theirs was put back.
 	keep map[string]map[string]bool
 	// leave are containers that ended and are not started, by id, with the reason.

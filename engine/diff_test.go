@@ -63,6 +63,11 @@ func observed(containers ...*Container) *State {
 	return &State{Project: "shop", API: "1.41", Containers: containers, Images: []image.Summary{{ID: "sha256:app1", RepoTags: []string{"app:1"}}}}
 }
 
+// putBack are the options with which an update that failed is put back.
+func putBack(old map[string]map[string]bool, before ...*Container) DiffOptions {
+	return DiffOptions{restore: &restoration{old: old, before: observed(before...)}}
+}
+
 func ran(service string, change ...func(*Container)) *Container {
 	c := &Container{
 		ID:      service + "-id",
@@ -203,7 +208,7 @@ func TestDiff(t *testing.T) {
 			})),
 			have: observed(ran("web", numbered(1, "old-1"), outdatedSpec, exited(137)), ran("web", numbered(2, "old-2"), outdatedSpec, exited(137)),
 				ran("web", numbered(1, "new-1"), named("new-1", "shop-web-1.web-spec")), ran("web", numbered(2, "new-2"), named("new-2", "shop-web-2.web-spec"))),
-			opts: DiffOptions{restore: map[string]map[string]bool{"web": {"old-1": true, "old-2": true}}},
+			opts: putBack(map[string]map[string]bool{"web": {"old-1": true, "old-2": true}}, ran("web", numbered(1, "old-1")), ran("web", numbered(2, "old-2"))),
 			plan: `
 0 start container shop-web-1 (exited with code 137)
 1 await container shop-web-1 (before the old one goes) needs 0
@@ -213,6 +218,31 @@ func TestDiff(t *testing.T) {
 5 stop container shop-web-2.web-spec (replaced) needs 4
 6 remove container shop-web-1.web-spec (replaced) needs 1 2
 7 remove container shop-web-2.web-spec (replaced) needs 4 5
+`},
+		"puts back what was there: a replica that has passed stays, one in addition goes, of those that were taken away as many come back as are wanted": {
+			want: shop(service("web", func(s *compose.Service) { s.Replicas = 3 })),
+			have: observed(ran("web", numbered(1, "new-1")), ran("web", numbered(2, "old-2"), outdatedSpec, exited(137)),
+				ran("web", numbered(2, "new-2"), named("new-2", "shop-web-2.web-spec"), exited(3)), ran("web", numbered(5, "new-5"), exited(3))),
+			opts: putBack(map[string]map[string]bool{"web": {"old-2": true}}, ran("web", numbered(1, "old-1")), ran("web", numbered(2, "old-2")),
+				ran("web", numbered(3, "old-3")), ran("web", numbered(4, "old-4"))),
+			plan: `
+0 remove container shop-web-5 (too many replicas)
+1 start container shop-web-2 (exited with code 137)
+2 await container shop-web-2 (before the old one goes) needs 1
+3 create container shop-web-3 (missing)
+4 start container shop-web-3 (missing) needs 3
+5 remove container shop-web-2.web-spec (replaced) needs 2
+`,
+		},
+		"puts back in order, but for no gate of the recipe that failed": {
+			want: shop(service("db"), service("migrate"), service("web", needs("db:service_healthy", "migrate:service_completed_successfully"))),
+			have: observed(ran("migrate", outdatedSpec), ran("db", outdatedSpec, exited(137)), ran("web", outdatedSpec, exited(137))),
+			opts: putBack(map[string]map[string]bool{"migrate": {"migrate-id": true}, "db": {"db-id": true}, "web": {"web-id": true}},
+				ran("migrate"), ran("db"), ran("web")),
+			plan: `
+0 start container shop-db-1 (exited with code 137)
+1 await container shop-db-1 (service web waits for it) needs 0
+2 start container shop-web-1 (exited with code 137) after 1
 `},
 		"does not start first with a fixed host port": {
 			want: shop(service("web", publishes("80"), func(s *compose.Service) { s.Update.StartFirst = true })),

@@ -30,10 +30,13 @@ func (d *differ) gatesOf(s *compose.Service) gates {
 			continue // switched off by a profile, or left out of this plan
 		}
 		for _, r := range dependency.replicas {
-			n := d.passed(dependency, r, need, s.Name)
-			switch {
+			passed, required := d.passed, need.Required
+			if d.opts.restore != nil {
+				passed, required = d.backAgain, false
+			}
+			switch n := passed(dependency, r, need, s.Name); {
 			case n == nil:
-			case need.Required:
+			case required:
 				g.needs = append(g.needs, n)
 			default:
 				g.after = append(g.after, n)
@@ -61,9 +64,10 @@ func (d *differ) passed(p *servicePlan, r *replica, need compose.Need, dependent
 	return r.started
 }
 
-// gate is what a service's own containers must pass: a one-shot completes, everything else gets ready.
+// gate is what a service's own containers must pass: a one-shot completes, everything else gets ready. What is put back may
+// never end: it was perhaps no one-shot then.
 func (p *servicePlan) gate() gate {
-	if p.oneShot {
+	if p.oneShot && !p.back {
 		return gateCompleted
 	}
 	return gateReady
