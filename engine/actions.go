@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -98,9 +99,21 @@ func (a startContainer) do(ctx context.Context, r *run) error {
 		r.portRanges.Lock()
 		defer r.portRanges.Unlock()
 	}
-	return r.call(ctx, func(ctx context.Context) error {
-		return r.api.ContainerStart(ctx, r.id(a.ref), container.StartOptions{})
+	id := r.id(a.ref)
+	err := r.call(ctx, func(ctx context.Context) error {
+		return r.api.ContainerStart(ctx, id, container.StartOptions{})
 	})
+	if err != nil && outlived(err) {
+		return &refusedError{id: id, what: "started any more", err: err}
+	}
+	return err
+}
+
+// outlived tells whether a container can't be started since a process of it outlived the Engine: one that was killed in the
+// middle of a start, as 20.10 is without noticing afterwards. All further starts of that container fail; a new one is another's.
+func outlived(err error) bool {
+	text := err.Error()
+	return strings.HasSuffix(text, "id already in use") || strings.Contains(text, "task ") && strings.HasSuffix(text, ": already exists")
 }
 
 // stopContainer stops a container, within its own grace period or the one given, in seconds.

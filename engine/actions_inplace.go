@@ -102,7 +102,7 @@ func (r *run) asked(c ref, want Settings, err error) error {
 	case is[*UnreachableError](err), errdefs.IsNotFound(err), isFullDisk(err):
 		return err // a new one would fare no better
 	}
-	return &refusedError{id: c.id, err: err}
+	return &refusedError{id: c.id, what: changedInPlace, err: err}
 }
 
 // alreadySo takes a refusal for success whose words say that nothing was to be done; its status is that of many others.
@@ -113,13 +113,18 @@ func alreadySo(err error, words string) error {
 	return err
 }
 
-// refusedError says that the Engine does not change a container as it is; a new one can have it so.
+// refusedError says what the Engine does not do with a container as it is; a new one takes its place.
 type refusedError struct {
-	id  string
-	err error
+	id string
+	// what it can't be.
+	what string
+	err  error
 }
 
-func (e *refusedError) Error() string { return fmt.Sprintf("changing it in place: %v", e.err) }
+// changedInPlace is what a container can't be whose settings the Engine refuses.
+const changedInPlace = "changed in place"
+
+func (e *refusedError) Error() string { return fmt.Sprintf("it can't be %s: %v", e.what, e.err) }
 
 func (e *refusedError) Unwrap() error { return e.err }
 
@@ -131,7 +136,7 @@ func (r *run) fits(ctx context.Context, a updateContainer) error {
 	if err != nil || used <= uint64(a.change.Memory) {
 		return nil // the kernel has the last word
 	}
-	return &refusedError{id: a.id, err: fmt.Errorf("it uses %s of memory", units.BytesSize(float64(used)))}
+	return &refusedError{id: a.id, what: changedInPlace, err: fmt.Errorf("it uses %s of memory", units.BytesSize(float64(used)))}
 }
 
 // memoryUse is how much memory a container uses, in bytes.

@@ -16,9 +16,10 @@ import (
 // Converge brings the Engine to what is wanted: it pulls what the policies ask for, compares, and applies. have is what
 // was last read. It returns the plan that was applied last, for the record.
 //
-// A container that the Engine refuses to change in place is replaced. When the Engine goes away in the middle, it is waited for, read again, and the rest is planned anew. When the state
-// proved stale (somebody else removed or made what the plan was about), that happens once. A service whose update fails
-// is put back to what ran before, unless opts or its recipe say otherwise; the error then is a *RolledBackError.
+// A container that the Engine refuses to change in place, or to start ever again, is replaced. When the Engine goes away in
+// the middle, it is waited for, read again, and the rest is planned anew. When the state proved stale (somebody else removed
+// or made what the plan was about), that happens once. A service whose update fails is put back to what ran before, unless
+// opts or its recipe say otherwise; the error then is a *RolledBackError.
 func (e *Engine) Converge(ctx context.Context, want *compose.Project, have *State, opts DiffOptions) (*Plan, error) {
 	have, pulls, err := e.refresh(ctx, want, have, &opts)
 	if err != nil {
@@ -76,7 +77,7 @@ func (p *Plan) goOn(last *Plan, have *State) {
 	}
 }
 
-// refused adds to the containers that are to be replaced since they can't be changed in place those that the walk found;
+// refused adds to the containers that are to be replaced since they can't be changed or started those that the walk found;
 // nil if it found none.
 func (p *Plan) refused(outcomes []outcome, opts DiffOptions) map[string]string {
 	all := maps.Clone(opts.refused)
@@ -88,7 +89,7 @@ func (p *Plan) refused(outcomes []outcome, opts DiffOptions) map[string]string {
 		if all == nil {
 			all = map[string]string{}
 		}
-		all[refused.id] = fmt.Sprintf("%s, refused in place: %v", p.Steps[i].Why, refused.err)
+		all[refused.id] = fmt.Sprintf("%s, %v", p.Steps[i].Why, refused)
 	}
 	if len(all) == len(opts.refused) {
 		return nil

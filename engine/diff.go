@@ -46,7 +46,7 @@ type DiffOptions struct {
 	Pins map[string]Pin
 	// NoRollback leaves a service whose update failed as it is, for a look. It concerns Converge alone.
 	NoRollback bool
-	// refused are containers that the Engine would not change in place, by id, with the reason: they are replaced.
+	// refused are containers that the Engine would not change in place, or not start, by id, with the reason: they are replaced.
 	refused map[string]string
 	// restore, if set, is what services are put back to: that counts as wanted, whatever the recipe says.
 	restore *restoration

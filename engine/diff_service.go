@@ -15,12 +15,7 @@ import (
 // planService lays down the steps for the replicas of a service, and removes those that are too many. What is replaced
 // goes only when all replicas have passed their gates ([differ.settleService]): until then the whole service can be put back.
 func (d *differ) planService(p *servicePlan) {
-	for _, c := range p.surplus {
-		if d.removals[c.ID] != nil {
-			continue // with its volume
-		}
-		d.remove(c, d.stop(c, "too many replicas"), "too many replicas")
-	}
+	d.removeSurplus(p)
 	d.clearInits(p)
 	turns := newTurns(p)
 	for _, r := range p.replicas {
@@ -55,6 +50,24 @@ func (d *differ) settleService(p *servicePlan) {
 			passed = r.passed
 		}
 		d.settle(p, r, passed)
+	}
+}
+
+// removeSurplus removes containers that are too many. Their anonymous volumes stay: nobody said that their data may go; but for
+// those that an update which failed made, and which are put back to nothing.
+func (d *differ) removeSurplus(p *servicePlan) {
+	why := "too many replicas"
+	if p.back {
+		why = "its update failed"
+	}
+	for _, c := range p.surplus {
+		if d.removals[c.ID] != nil {
+			continue // with its volume
+		}
+		change(d.remove(c, d.stop(c, why), why), func(a removeContainer) removeContainer {
+			a.volumes = p.back && c.Number > 0
+			return a
+		})
 	}
 }
 

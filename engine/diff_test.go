@@ -226,7 +226,7 @@ func TestDiff(t *testing.T) {
 			opts: putBack(map[string]map[string]bool{"web": {"old-2": true}}, ran("web", numbered(1, "old-1")), ran("web", numbered(2, "old-2")),
 				ran("web", numbered(3, "old-3")), ran("web", numbered(4, "old-4"))),
 			plan: `
-0 remove container shop-web-5 (too many replicas)
+0 remove container shop-web-5 (its update failed)
 1 start container shop-web-2 (exited with code 137)
 2 await container shop-web-2 (before the old one goes) needs 1
 3 create container shop-web-3 (missing)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -258,6 +259,33 @@ func noFurtherCalls(t *testing.T, memory *enginetest.Engine, refused *enginetest
 		about := strings.HasPrefix(c.Path, strings.TrimSuffix(refused.Path, "start"))
 		if seen && changes(c) && refused.Op == "POST /containers/*/start" && about {
 			t.Errorf("after %s %s was refused, there was %s %s", refused.Method, refused.Path, c.Method, c.Path)
+		}
+	}
+}
+
+// TestAContainerThatCanNeverStartIsReplaced lets an Engine refuse, for ever, to start a container of which a process outlived
+// it: one that an update made, and one that was there and had ended.
+func TestAContainerThatCanNeverStartIsReplaced(t *testing.T) {
+	for name, message := range map[string]string{"task": "task %s: already exists", "directory": "id already in use"} {
+		for which, change := range map[string]func(*compose.Service){"new": env("LEVEL=debug"), "ended": func(*compose.Service) {}} {
+			t.Run(name+" of the "+which, func(t *testing.T) {
+				memory, s, _ := inMemory(t, "1.41")
+				s.mustUp(t, s.recipe(svc("db")), engine.DiffOptions{})
+				must(t, s.docker.ContainerKill(t.Context(), s.project+"-db-1", "KILL"))
+				var mu sync.Mutex
+				stuck := ""
+				memory.Intercept(func(c enginetest.Call) *enginetest.Fault {
+					mu.Lock()
+					defer mu.Unlock()
+					if c.Op == "POST /containers/*/start" && (stuck == "" || stuck == c.Path) {
+						stuck = c.Path
+						return &enginetest.Fault{Status: http.StatusInternalServerError, Message: strings.ReplaceAll(message, "%s", path.Base(path.Dir(c.Path)))}
+					}
+					return nil
+				})
+				s.mustUp(t, s.recipe(svc("db", change)), engine.DiffOptions{})
+				s.expect(t, map[string]string{"db-1": "running"})
+			})
 		}
 	}
 }
