@@ -41,6 +41,14 @@ func (p *Project) Service(name string) *Service {
 	return p.Services[i]
 }
 
+// NetworkNamed returns the network that has that name on the Engine, or nil.
+func (p *Project) NetworkNamed(name string) *Network {
+	if i := slices.IndexFunc(p.Networks, func(n *Network) bool { return n.Name == name }); i >= 0 {
+		return p.Networks[i]
+	}
+	return nil
+}
+
 // Scaled is the project with other numbers of replicas, by service; itself where none is given.
 func (p *Project) Scaled(replicas map[string]int) *Project {
 	if len(replicas) == 0 {

@@ -2,12 +2,15 @@ package engine
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/volume"
 
 	"galley/compose"
@@ -36,6 +39,8 @@ func (a createNetwork) do(ctx context.Context, r *run) error {
 // removeNetwork removes a network. Its name is for people, the id is exact.
 type removeNetwork struct {
 	name, id string
+	// spare: where somebody else uses it, it is left, with a warning.
+	spare bool
 }
 
 func (a removeNetwork) Target() Target { return Target{Kind: KindNetwork, Name: a.name} }
@@ -49,6 +54,10 @@ func (a removeNetwork) do(ctx context.Context, r *run) error {
 	err := r.api.NetworkRemove(ctx, a.id)
 	if !errdefs.IsPermissionDenied(err) {
 		return r.explain(ctx, gone(err))
+	}
+	if guest := r.guest(ctx, a.id); a.spare && guest != "" {
+		r.warn("network " + a.name + " is still in use by container " + guest + " and was left")
+		return nil
 	}
 	ctx, cancel = context.WithTimeout(ctx, endpointsLinger)
 	defer cancel()
@@ -65,6 +74,20 @@ func (a removeNetwork) do(ctx context.Context, r *run) error {
 			return err
 		}
 	}
+}
+
+// guest is the name of a container that is on a network and is there; "" if there is none, or if the Engine does not say.
+func (r *run) guest(ctx context.Context, id string) string {
+	n, err := r.api.NetworkInspect(ctx, id, network.InspectOptions{})
+	if err != nil {
+		return ""
+	}
+	for _, user := range slices.Sorted(maps.Keys(n.Containers)) {
+		if _, err := r.api.ContainerInspect(ctx, user); err == nil {
+			return n.Containers[user].Name
+		}
+	}
+	return ""
 }
 
 // endpointsLinger bounds the wait for endpoints that are only counted still. Engine 20.10 can count one for good, until it

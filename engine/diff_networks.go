@@ -79,7 +79,7 @@ func (d *differ) remakeNetwork(want *compose.Network, have network.Summary) {
 		stop := d.stop(c, why)
 		detached = append(detached, d.add(disconnectNetwork{subject{c.ref(), c.Service}, have.ID, nil}, why, stop))
 	}
-	removed := d.add(removeNetwork{have.Name, have.ID}, why, detached...)
+	removed := d.add(removeNetwork{name: have.Name, id: have.ID}, why, detached...)
 	d.networks[want.Name] = d.add(createNetwork{want}, why, removed)
 	d.remade[want.Name] = true
 	d.before = append(d.before, have)
@@ -113,7 +113,7 @@ func (d *differ) planBystanders() {
 	}
 }
 
-// findGuests fills in [State.Guests], of the networks that are made anew.
+// findGuests fills in [State.Guests], of the networks that are made anew or removed as orphans.
 func (e *Engine) findGuests(ctx context.Context, want *compose.Project, have *State, opts DiffOptions) error {
 	if opts.Down != nil {
 		return nil
@@ -122,12 +122,11 @@ func (e *Engine) findGuests(ctx context.Context, want *compose.Project, have *St
 	defer cancel()
 	d := newDiffer(want, have, opts)
 	guests := map[string][]string{}
-	for _, n := range want.Networks {
-		found := have.network(n.Name)
-		if n.External || len(found) != 1 || found[0].Labels[compose.LabelProject] != want.Name || !d.networkChanged(n, found[0]) {
+	for _, n := range have.Networks {
+		if n.Labels[compose.LabelProject] != want.Name || !d.goes(n) {
 			continue
 		}
-		inspected, err := e.api.NetworkInspect(ctx, found[0].ID, network.InspectOptions{})
+		inspected, err := e.api.NetworkInspect(ctx, n.ID, network.InspectOptions{})
 		if errdefs.IsNotFound(err) {
 			continue // it went between the list and this
 		}
@@ -136,13 +135,22 @@ func (e *Engine) findGuests(ctx context.Context, want *compose.Project, have *St
 		}
 		for id, endpoint := range inspected.Containers {
 			if !slices.ContainsFunc(have.Containers, func(c *Container) bool { return c.ID == id }) {
-				guests[found[0].ID] = append(guests[found[0].ID], endpoint.Name)
+				guests[n.ID] = append(guests[n.ID], endpoint.Name)
 			}
 		}
-		slices.Sort(guests[found[0].ID])
+		slices.Sort(guests[n.ID])
 	}
 	have.Guests = guests
 	return nil
+}
+
+// goes tells whether a network of the project is made anew, or removed as an orphan.
+func (d *differ) goes(have network.Summary) bool {
+	want := d.want.NetworkNamed(have.Name)
+	if want == nil {
+		return d.opts.RemoveOrphans
+	}
+	return !want.External && d.networkChanged(want, have)
 }
 
 // asBefore is a project whose networks have the definitions that those have which a plan makes anew.

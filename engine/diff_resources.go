@@ -50,8 +50,13 @@ func (d *differ) planOrphanNetworks() {
 	}
 	stays := func(c *Container) bool { return d.removals[c.ID] == nil && (c.OneOff || d.services[c.Service] == nil) }
 	d.removeNetworks("orphan", func(n network.Summary) bool {
-		return !slices.ContainsFunc(d.want.Networks, func(w *compose.Network) bool { return w.Name == n.Name }) &&
-			!slices.ContainsFunc(d.onNetwork(n.Name), stays)
+		if d.want.NetworkNamed(n.Name) != nil || slices.ContainsFunc(d.onNetwork(n.Name), stays) {
+			return false
+		}
+		for _, guest := range d.have.Guests[n.ID] {
+			d.warn("network %s is an orphan, but container %s of another project is on it: it is left", n.Name, guest)
+		}
+		return len(d.have.Guests[n.ID]) == 0
 	})
 }
 
@@ -61,7 +66,7 @@ func (d *differ) removeNetworks(why string, which func(network.Summary) bool) {
 		if n.Labels[compose.LabelProject] != d.want.Name || !which(n) {
 			continue
 		}
-		removal := d.add(removeNetwork{n.Name, n.ID}, why, d.leaves[n.Name]...)
+		removal := d.add(removeNetwork{name: n.Name, id: n.ID, spare: true}, why, d.leaves[n.Name]...)
 		for _, c := range d.have.Containers {
 			if isOn(c, n.Name) {
 				removal.need(d.removals[c.ID])

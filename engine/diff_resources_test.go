@@ -369,6 +369,19 @@ func TestDiffInPlace(t *testing.T) {
 		return p
 	}
 	testDiff(t, map[string]diffTest{
+		"an orphan network stays while another project's container is on it": {
+			want: shop(service("web")),
+			have: func() *State {
+				s := observed(ran("web"))
+				s.Networks = []network.Summary{shopNetwork("front", "1:front")}
+				s.Guests = map[string][]string{"front-id": {"proxy"}}
+				return s
+			}(),
+			opts: DiffOptions{RemoveOrphans: true},
+			plan: `
+warning: network shop_front is an orphan, but container proxy of another project is on it: it is left
+`,
+		},
 		"an orphan network goes after its last user was detached": {
 			want: with(shop(service("web", on("front"))), "front"),
 			have: func() *State {

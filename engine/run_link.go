@@ -160,7 +160,7 @@ func (s *supervisor) concerns(m events.Message) bool {
 	if m.Type == events.ContainerEventType {
 		return m.Actor.Attributes[compose.LabelProject] == s.want.Name
 	}
-	if slices.ContainsFunc(s.want.Networks, func(n *compose.Network) bool { return n.Name == m.Actor.Attributes["name"] }) {
+	if s.want.NetworkNamed(m.Actor.Attributes["name"]) != nil {
 		return true
 	}
 	id := m.Actor.Attributes["container"]

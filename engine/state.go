@@ -34,8 +34,8 @@ type State struct {
 	Volumes  []*volume.Volume
 	// Outsiders are the containers of other projects that mount a volume, by its name, once [Engine.Complete] was asked.
 	Outsiders map[string][]string
-	// Guests are the containers of other projects that run on a network which is made anew, by its ID, once [Engine.Complete]
-	// was asked.
+	// Guests are the containers of other projects that run on a network which is made anew or is an orphan, by its ID, once
+	// [Engine.Complete] was asked.
 	Guests map[string][]string
 	// Declared are the paths at which images declare volumes, by image ID, once [Engine.Complete] was asked, of those of which
 	// it matters.

@@ -47,6 +47,7 @@ func tests() map[string]func(*testing.T, *suite) {
 		"an image that is nowhere fails before anything is touched":     testMissingImage,
 		"a host port in use is told in the engine's words":              testPortInUse,
 		"down leaves nothing but volumes":                               testDown,
+		"a network that others are on is left":                          testGuests,
 		"anonymous volumes follow a replaced container and do not leak": testAnonymousVolumes,
 		"anonymous volumes that an image declares are kept with it":     testAnonymousVolumesOfImages,
 		"a redefined network keeps its users' aliases":                  testNetworkRedefined,
@@ -335,6 +336,35 @@ func testPortInUse(t *testing.T, s *suite) {
 	}
 	if phases := s.phases(t); phases[s.project+"-a-1"] != "running" {
 		t.Errorf("got %v, want a to run", phases)
+	}
+}
+
+// testGuests holds that a network that somebody else is on is left, with a warning, and goes when he has gone.
+func testGuests(t *testing.T, s *suite) {
+	s.mustUp(t, s.recipe(svc("db", joins("front"))), engine.DiffOptions{})
+	guest, err := s.docker.ContainerCreate(t.Context(), &container.Config{Image: "busybox:latest", Cmd: []string{"sleep", "1000"}, StopSignal: "KILL"},
+		&container.HostConfig{NetworkMode: container.NetworkMode(s.project + "_front")}, nil, nil, s.project+"-guest")
+	must(t, err)
+	t.Cleanup(func() {
+		_ = s.docker.ContainerRemove(context.WithoutCancel(t.Context()), guest.ID, container.RemoveOptions{Force: true})
+	})
+	must(t, s.docker.ContainerStart(t.Context(), guest.ID, container.StartOptions{}))
+	var warnings []string
+	s.engine.Notify = func(e engine.Event) {
+		if e.Kind == engine.Warned {
+			warnings = append(warnings, e.Detail)
+		}
+	}
+	defer func() { s.engine.Notify = nil }()
+	must(t, s.up(t, s.recipe(svc("db", joins("back"))), engine.DiffOptions{RemoveOrphans: true})) // its plan says it
+	must(t, s.up(t, &compose.Project{Name: s.project}, engine.DiffOptions{Down: &engine.Down{}}))
+	if want := []string{fmt.Sprintf("network %s_front is still in use by container %[1]s-guest and was left", s.project)}; !slices.Equal(warnings, want) {
+		t.Errorf("got warnings %q, want %q", warnings, want)
+	}
+	must(t, s.docker.ContainerRemove(t.Context(), guest.ID, container.RemoveOptions{Force: true}))
+	must(t, s.up(t, &compose.Project{Name: s.project}, engine.DiffOptions{Down: &engine.Down{}}))
+	if _, err := s.docker.NetworkInspect(t.Context(), s.project+"_front", network.InspectOptions{}); err == nil {
+		t.Error("the network is still there although its guest has gone")
 	}
 }
 
