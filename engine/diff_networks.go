@@ -88,7 +88,7 @@ func (d *differ) remakeNetwork(want *compose.Network, have network.Summary) {
 // comesBack tells whether a container that is stopped for a network of the Engine's name is started again.
 func (d *differ) comesBack(c *Container, network string) bool {
 	s := d.want.Service(c.Service)
-	return !c.OneOff && s != nil && (d.services[c.Service] != nil || attaches(s, network))
+	return !c.OneOff && s != nil && !d.opts.NoStart && (d.services[c.Service] != nil || attaches(s, network))
 }
 
 // planBystanders attaches containers again that lost a network although this plan leaves out their services, and starts

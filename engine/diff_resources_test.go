@@ -285,6 +285,16 @@ func TestDiffRefusesWhatCanNotBeDone(t *testing.T) {
 			err: "network \"shop_front\" is made anew, but container shop-old-1 is on it, which this plan would not start again: remove that one first\n" +
 				"network \"shop_front\" is made anew, but container shop-web-run-1 is on it, which this plan would not start again: remove that one first",
 		},
+		"a network made anew while nothing is to be started": {
+			want: redefinedNetwork(),
+			have: func() *State {
+				s := observed(ran("web", attached("shop_front", "front-id")))
+				s.Networks = []network.Summary{shopNetwork("front", "1:old")}
+				return s
+			}(),
+			opts: DiffOptions{NoStart: true},
+			err:  "network \"shop_front\" is made anew, but container shop-web-1 is on it, which this plan would not start again: remove that one first",
+		},
 		"a network made anew that a container of another project is on": {
 			want: redefinedNetwork(),
 			have: func() *State {
