@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -220,7 +221,29 @@ func describe(s *container.State) string {
 		if s.Health.Status == container.Starting {
 			return "is still starting"
 		}
-		return "is " + s.Health.Status
+		return lastLine("is "+s.Health.Status, probeFailure(s.Health))
 	}
 	return "is " + s.Status
+}
+
+// probeFailure is what a healthcheck said when it failed last; "" if it did not.
+func probeFailure(h *container.Health) (output string) {
+	if h == nil {
+		return ""
+	}
+	for _, probe := range h.Log {
+		if probe.ExitCode != 0 {
+			output = probe.Output
+		}
+	}
+	return output
+}
+
+// lastLine adds the last line of what a healthcheck said.
+func lastLine(text, probe string) string {
+	lines := strings.Split(strings.TrimSpace(probe), "\n")
+	if last := strings.TrimSpace(lines[len(lines)-1]); last != "" {
+		return text + ": " + last
+	}
+	return text
 }

@@ -72,13 +72,7 @@ func factsOf(c container.InspectResponse) *Facts {
 	}
 	f.Started, f.Finished = moment(c.State.StartedAt), moment(c.State.FinishedAt)
 	f.ExitCode, f.OOMKilled, f.Error = c.State.ExitCode, c.State.OOMKilled, c.State.Error
-	if c.State.Health != nil {
-		for _, probe := range c.State.Health.Log {
-			if probe.ExitCode != 0 {
-				f.Probe = probe.Output
-			}
-		}
-	}
+	f.Probe = probeFailure(c.State.Health)
 	return f
 }
 

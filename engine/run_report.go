@@ -275,7 +275,7 @@ func (s *supervisor) phase(service *compose.Service, r *ServiceReport) (phase Ph
 	for _, c := range r.Containers {
 		switch {
 		case c.Health == container.Unhealthy && c.Phase == container.StateRunning:
-			return PhaseFailed, lastLine("is unhealthy", c.Facts), false
+			return PhaseFailed, lastLine("is unhealthy", c.probe()), false
 		case c.Phase == container.StatePaused:
 			return PhaseFailed, "is paused", false
 		}
@@ -322,16 +322,12 @@ func (s *supervisor) endedReplicas(service *compose.Service, r *ServiceReport) s
 	return cmp.Or(failure, completed)
 }
 
-// lastLine adds what the healthcheck said last.
-func lastLine(text string, f *Facts) string {
-	if f == nil {
-		return text
+// probe is what the container's healthcheck said when it failed last; "" if it did not, or that is not known.
+func (c *ContainerReport) probe() string {
+	if c.Facts == nil {
+		return ""
 	}
-	lines := strings.Split(strings.TrimSpace(f.Probe), "\n")
-	if last := strings.TrimSpace(lines[len(lines)-1]); last != "" {
-		return text + ": " + last
-	}
-	return text
+	return c.Facts.Probe
 }
 
 // tellDrift names what was not so when the project was last compared.

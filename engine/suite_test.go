@@ -422,10 +422,10 @@ func testInterrupt(t *testing.T, s *suite) {
 }
 
 func testUnhealthy(t *testing.T, s *suite) {
-	err := s.up(t, s.recipe(svc("db", checked("false")), svc("web", waits("db", compose.Healthy))), engine.DiffOptions{})
+	err := s.up(t, s.recipe(svc("db", checked("echo asking; echo no answer; false")), svc("web", waits("db", compose.Healthy))), engine.DiffOptions{})
 	var unhealthy *engine.UnhealthyError
-	if !errors.As(err, &unhealthy) || unhealthy.Service != "db" || unhealthy.State != "is unhealthy" {
-		t.Fatalf("got error %v, want that db is unhealthy", err)
+	if !errors.As(err, &unhealthy) || unhealthy.Service != "db" || unhealthy.State != "is unhealthy: no answer" {
+		t.Fatalf("got error %v, want that db is unhealthy, and why", err)
 	}
 	s.expect(t, map[string]string{"db-1": "running", "web-1": "created"})
 }
