@@ -12,12 +12,7 @@ func (c *cli) createCommand() *cobra.Command {
 		ValidArgsFunction: c.completeServices,
 		RunE: func(cmd *cobra.Command, services []string) error {
 			u.noStart = true
-			opts, err := u.options(cmd, services)
-			if err != nil {
-				return err
-			}
-			c.named = services
-			return c.up(cmd.Context(), &u, opts)
+			return c.bringUp(cmd, &u, services)
 		},
 	}
 	u.addCreating(cmd.Flags(), c)

@@ -26,12 +26,7 @@ until such an up, or until it loads the recipe again (SIGHUP).`,
 				name, _, _ := strings.Cut(arg, "=")
 				services = append(services, name)
 			}
-			opts, err := u.options(cmd, services)
-			if err != nil {
-				return err
-			}
-			c.named = services
-			return c.up(cmd.Context(), &u, opts)
+			return c.bringUp(cmd, &u, services)
 		},
 	}
 	cmd.Flags().BoolVar(&u.noDeps, "no-deps", false, "leave out what the services need")

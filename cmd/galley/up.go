@@ -45,12 +45,7 @@ that can't be used is an error in any case, but keeps the recipe from coming up 
 if the Engine lacks an image of the recipe.`,
 		ValidArgsFunction: c.completeServices,
 		RunE: func(cmd *cobra.Command, services []string) error {
-			opts, err := u.options(cmd, services)
-			if err != nil {
-				return err
-			}
-			c.named = services
-			return c.up(cmd.Context(), &u, opts)
+			return c.bringUp(cmd, &u, services)
 		},
 	}
 	u.addTo(cmd.Flags(), c)
@@ -102,6 +97,16 @@ func (u *upFlags) options(cmd *cobra.Command, services []string) (engine.DiffOpt
 	opts.Wait, opts.NoRollback = u.wait, u.noRollback
 	opts.WaitTimeout = time.Duration(u.waitTimeout) * time.Second
 	return opts, nil
+}
+
+// bringUp brings the services named up, or all, as the flags say.
+func (c *cli) bringUp(cmd *cobra.Command, u *upFlags, services []string) error {
+	opts, err := u.options(cmd, services)
+	if err != nil {
+		return err
+	}
+	c.named = services
+	return c.up(cmd.Context(), u, opts)
 }
 
 // up surveys, converges, and follows the logs unless it is to return.
