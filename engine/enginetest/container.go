@@ -49,6 +49,8 @@ type ctr struct {
 	// exits counts the ends of its process, for those who wait for the next one.
 	exits   int
 	removed bool
+	// pending is what lists don't show yet; nil, if they are right.
+	pending *unrecorded
 	// changed is closed, and replaced, whenever any of this changes.
 	changed chan struct{}
 }

@@ -349,7 +349,11 @@ func (e *Engine) notRunning(c *ctr) error {
 
 // pauseContainer answers POST /containers/*/pause.
 func (e *Engine) pauseContainer(r *request) error {
-	if err := e.with(r, func(c *ctr) error {
+	if err := e.toldFirst(r, r.name, func() error {
+		c, err := e.container(r.name)
+		if err != nil {
+			return err
+		}
 		switch {
 		case !c.running:
 			return e.notRunning(c)
@@ -371,7 +375,11 @@ func (e *Engine) pauseContainer(r *request) error {
 
 // unpauseContainer answers POST /containers/*/unpause.
 func (e *Engine) unpauseContainer(r *request) error {
-	if err := e.with(r, func(c *ctr) error {
+	if err := e.toldFirst(r, r.name, func() error {
+		c, err := e.container(r.name)
+		if err != nil {
+			return err
+		}
 		if !c.paused {
 			return fail(http.StatusInternalServerError, "Container %s is not paused", c.id)
 		}

@@ -267,8 +267,10 @@ func (e *Engine) connectNetwork(r *request) error {
 	if err := r.read(&body); err != nil {
 		return err
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	return e.toldFirst(r, body.Container, func() error { return e.connectTo(r, body) })
+}
+
+func (e *Engine) connectTo(r *request, body network.ConnectOptions) error {
 	n, c, err := e.both(r.name, body.Container)
 	if err != nil {
 		return err
@@ -323,8 +325,10 @@ func (e *Engine) disconnectNetwork(r *request) error {
 	if err := r.read(&body); err != nil {
 		return err
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	return e.toldFirst(r, body.Container, func() error { return e.disconnectFrom(r, body) })
+}
+
+func (e *Engine) disconnectFrom(r *request, body network.DisconnectOptions) error {
 	n, c, err := e.both(r.name, body.Container)
 	if err != nil {
 		return err

@@ -57,6 +57,8 @@ type Engine struct {
 	ports      portTable
 	events     eventLog
 	serial     int
+	// holdRecords is as in [Engine.HoldRecords].
+	holdRecords <-chan struct{}
 }
 
 // New starts an Engine, which ends with the test.
@@ -116,6 +118,7 @@ func (e *Engine) Reset() {
 	e.execs = map[string]*execution{}
 	e.ports = portTable{}
 	e.events.forget()
+	e.holdRecords = nil
 	e.addPredefinedNetworks()
 	e.record.reset()
 }

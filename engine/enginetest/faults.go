@@ -3,9 +3,12 @@ package enginetest
 import (
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"sync"
+
+	"github.com/docker/docker/api/types/container"
 )
 
 // Call is one call that the Engine got.
@@ -21,7 +24,7 @@ type Call struct {
 	Status int
 }
 
-// Fault is what goes wrong with a call. With neither Hang nor Drop, the call is answered with Status and Message.
+// Fault is what goes wrong with a call. With none of Hang, Drop and Late, the call is answered with Status and Message.
 type Fault struct {
 	// Status is the answer's; 0 is 500.
 	Status  int
@@ -33,6 +36,8 @@ type Fault struct {
 	Drop bool
 	// After does the work first, and then fails: the caller can't know.
 	After bool
+	// Late is called once the work is done, and its outcome is answered when Late returns: the caller learns what was.
+	Late func()
 }
 
 // record is what was called, and what shall go wrong.
@@ -118,6 +123,10 @@ func (e *Engine) intercepted(r *request, path string, w *statusWriter, work func
 		work()
 		return
 	}
+	if fault.Late != nil {
+		fault.late(r, w, work)
+		return
+	}
 	if fault.After {
 		r.w = &statusWriter{ResponseWriter: &blackHole{header: http.Header{}}}
 		work()
@@ -139,6 +148,74 @@ func (f *Fault) strike(r *request) {
 		status = http.StatusInternalServerError
 	}
 	r.refuse(&failure{status, f.Message})
+}
+
+// late keeps the outcome of work back.
+func (f *Fault) late(r *request, w *statusWriter, work func()) {
+	kept := httptest.NewRecorder()
+	r.w = &statusWriter{ResponseWriter: kept}
+	work()
+	r.w = w
+	f.Late()
+	maps.Copy(w.Header(), kept.Header())
+	w.WriteHeader(kept.Code)
+	_, _ = w.Write(kept.Body.Bytes()) // the caller may have gone
+}
+
+// HoldRecords lets time pass, until the channel is closed, between what the Engine tells of and its writing that down, where
+// dockerd does it in that order: when a container is paused, or joins or leaves a network by itself. Meanwhile lists show what
+// was before, and inspects of the container wait. A nil channel ends it.
+func (e *Engine) HoldRecords(until <-chan struct{}) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.holdRecords = until
+}
+
+// unrecorded is a change that was told of and not written down yet.
+type unrecorded struct {
+	before  container.Summary
+	written chan struct{}
+}
+
+// toldFirst makes a change that dockerd tells of before it writes it down (daemon/pause.go, daemon/container_operations.go).
+func (e *Engine) toldFirst(r *request, ref string, change func() error) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	hold := e.holdRecords
+	c, err := e.container(ref)
+	if hold == nil || err != nil {
+		return change()
+	}
+	pending := &unrecorded{before: e.summary(c, r), written: make(chan struct{})}
+	c.pending = pending
+	err = change()
+	e.mu.Unlock()
+	select {
+	case <-hold:
+	case <-e.background.Done():
+	}
+	e.mu.Lock()
+	c.pending = nil
+	close(pending.written)
+	return err
+}
+
+// awaitRecord waits until what was told of a container is written down.
+func (e *Engine) awaitRecord(ref string) {
+	e.mu.Lock()
+	c, err := e.container(ref)
+	var pending *unrecorded
+	if err == nil {
+		pending = c.pending
+	}
+	e.mu.Unlock()
+	if pending == nil {
+		return
+	}
+	select {
+	case <-pending.written:
+	case <-e.background.Done():
+	}
 }
 
 // blackHole swallows the answer of work whose outcome the caller shall not learn.

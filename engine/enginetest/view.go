@@ -67,6 +67,7 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 // inspectContainer answers GET /containers/*/json.
 func (e *Engine) inspectContainer(r *request) error {
 	var body []byte
+	e.awaitRecord(r.name)
 	if err := e.with(r, func(c *ctr) (err error) {
 		// Under the lock: what is shown is shared.
 		body, err = json.Marshal(e.inspect(c, r))
@@ -233,6 +234,9 @@ func (e *Engine) inOrder(c *ctr, args filters.Args) bool {
 }
 
 func (e *Engine) summary(c *ctr, r *request) container.Summary {
+	if c.pending != nil {
+		return c.pending.before
+	}
 	s := container.Summary{
 		ID: c.id, Names: []string{"/" + c.name}, Image: c.config.Image, ImageID: c.image, Command: c.command(), Created: c.created.Unix(),
 		Ports: c.portList(), Labels: c.config.Labels, State: c.phase(), Status: c.status(),
