@@ -52,10 +52,10 @@ type supervisor struct {
 
 	// raw: a recipe was loaded and is not prepared yet; after a failure not before rest. fresh: it is not applied yet. look:
 	// there is something new to be read, at lookAt; with all, not of containers alone. unjudged: what was read has not been
-	// compared yet.
-	raw, fresh, look, all, unjudged bool
-	rest                            time.Time
-	lookAt, resync                  time.Time
+	// compared yet. stale: something was changed here since that reading began, so that it is not to be compared.
+	raw, fresh, look, all, unjudged, stale bool
+	rest                                   time.Time
+	lookAt, resync                         time.Time
 	// inFull: what is known of settings is not enough, somebody changed some; wasInFull: what was read last has them all.
 	inFull, wasInFull bool
 
@@ -142,7 +142,7 @@ func (s *supervisor) advance(ctx context.Context) {
 	if s.runJobs(ctx, now) {
 		return
 	}
-	if s.have == nil || s.work != nil || now.Before(s.rest) || !(s.unjudged || s.fresh || due(s.verdict.next, now)) {
+	if s.have == nil || s.stale || s.work != nil || now.Before(s.rest) || !(s.unjudged || s.fresh || due(s.verdict.next, now)) {
 		return
 	}
 	if v := s.judge(now); (!v.empty || s.raw) && s.turn == nil {
@@ -154,7 +154,7 @@ func due(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
 
 // judge compares what is wanted with what was read last, and remembers the verdict.
 func (s *supervisor) judge(now time.Time) verdict {
-	v := s.book.decide(now, s.want, s.have, s.fresh)
+	v := s.book.decide(now, s.want, s.have, s.dirty, s.fresh)
 	s.unjudged = false
 	if !s.fresh {
 		s.tellDrift(v)
@@ -218,7 +218,7 @@ func (s *supervisor) nextMoment() time.Time {
 		if s.look {
 			earlier(s.lookAt)
 		}
-		if s.turn == nil && s.work == nil {
+		if s.turn == nil && s.work == nil && !s.stale {
 			earlier(s.verdict.next)
 		}
 	}

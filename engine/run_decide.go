@@ -48,8 +48,9 @@ const (
 	holdReport                  // nothing is to be repaired
 )
 
-// decide compares and says what is to be done now. fresh: the recipe was just loaded, so that there is nothing to wait for.
-func (l *ledger) decide(now time.Time, want *compose.Project, have *State, fresh bool) verdict {
+// decide compares and says what is to be done now. heard are the containers, by id, of which something was told since have
+// was asked for. fresh: the recipe was just loaded, so that there is nothing to wait for.
+func (l *ledger) decide(now time.Time, want *compose.Project, have *State, heard map[string]bool, fresh bool) verdict {
 	v := verdict{held: map[string]hold{}, lying: l.lying(want, have), ailing: ailing(want, have), drift: map[string][]string{}}
 	for _, s := range want.Services {
 		if l.rests(s.Name) {
@@ -59,6 +60,9 @@ func (l *ledger) decide(now time.Time, want *compose.Project, have *State, fresh
 	for _, c := range have.Containers {
 		if c.Phase == container.StateRemoving { // the end of it is an event
 			v.held[c.Service] = hold{kind: holdWaiting, why: fmt.Sprintf("container %s is being removed", c.Name)}
+		}
+		if heard[c.ID] && !fresh && !c.OneOff { // what came of it is read next
+			v.held[c.Service] = hold{kind: holdWaiting, why: fmt.Sprintf("container %s has just changed", c.Name)}
 		}
 		if until, untold := l.untold(c, now); untold && !c.OneOff {
 			v.held[c.Service] = hold{kind: holdWaiting, why: fmt.Sprintf("container %s has ended, and it is not told yet how", c.Name)}

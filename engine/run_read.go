@@ -105,8 +105,8 @@ type reading struct {
 	have  *State
 	facts map[string]*Facts
 	err   error
-	// all: not the containers alone; inFull: with all their settings.
-	all, inFull bool
+	// all: not the containers alone; inFull: with all their settings. amid: it began while something was being changed here.
+	all, inFull, amid bool
 }
 
 // readSoon has the containers read after a pause, or, with all, everything. A reading that is waited for is not put off.
@@ -128,7 +128,7 @@ func (p *Plan) leavesResources() bool {
 
 // observe reads in the background: containers alone where nothing hints at more.
 func (s *supervisor) observe(ctx context.Context) {
-	r := &reading{link: s.link, all: s.all || s.have == nil}
+	r := &reading{link: s.link, all: s.all || s.have == nil, amid: s.work != nil}
 	s.look, s.all, s.reading = false, false, true
 	e, project, before := s.link.engine, s.want.Name, s.have
 	r.inFull = s.inFull || !time.Now().Before(s.resync)
@@ -182,6 +182,7 @@ func (s *supervisor) read(r *reading) {
 	if s.wasInFull = r.inFull; r.all || r.inFull {
 		s.resync = time.Now().Add(s.opts.Resync)
 	}
+	s.stale = s.stale && r.amid
 	s.know(r.have, r.facts)
 }
 

@@ -166,6 +166,7 @@ func testRunRepairs(t *testing.T, s *suite) {
 	)
 	h := s.hold(t, p)
 	h.untilUp()
+	h.neverAdrift()
 	ctx := t.Context()
 	web := s.project + "-web-1"
 	db := s.project + "-db-1"

@@ -156,6 +156,7 @@ func (s *supervisor) stepped(e Event) {
 
 // ended goes on after a piece of work.
 func (s *supervisor) ended(ctx context.Context, w *work) {
+	s.stale = s.stale || w.walking || w.job != ""
 	switch {
 	case w.job != "":
 		s.jobStarted(w)
