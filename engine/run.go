@@ -33,6 +33,8 @@ type supervisor struct {
 	have  *State
 	facts map[string]*Facts
 	dirty map[string]bool
+	// told is when something was heard of a container last, by id; times that don't matter any more are dropped.
+	told map[string]time.Time
 
 	link       *link
 	links      chan *link
@@ -78,6 +80,7 @@ func newSupervisor(opts RunOptions) *supervisor {
 		book:      newLedger(opts),
 		facts:     map[string]*Facts{},
 		dirty:     map[string]bool{},
+		told:      map[string]time.Time{},
 		links:     make(chan *link),
 		readings:  make(chan *reading),
 		done:      make(chan *work),

@@ -131,15 +131,25 @@ func (s *supervisor) heard(m events.Message) {
 	}
 	if m.Type == events.ContainerEventType {
 		s.book.heard(m)
-		delete(s.facts, m.Actor.ID)
-		s.dirty[m.Actor.ID] = true
+		s.doubt(m.Actor.ID)
 		if ends(m.Action) && s.work != nil && s.work.job == "" && s.work.remaining[m.Actor.Attributes[compose.LabelService]] <= 0 {
 			s.interrupt()
 		}
 	}
+	if joinsOrLeaves(m.Action) {
+		s.doubt(m.Actor.Attributes["container"])
+	}
 	updated := m.Action == events.ActionUpdate && s.work == nil
 	s.inFull = s.inFull || updated
 	s.readSoon(updated || m.Type == events.NetworkEventType && !joinsOrLeaves(m.Action), settle)
+}
+
+// doubt has a container inspected again: something was told of it. The Engine tells that one was paused, or has joined or left
+// a network, before its lists do so (moby daemon/pause.go, daemon/container_operations.go); an inspect waits until it is done.
+func (s *supervisor) doubt(id string) {
+	delete(s.facts, id)
+	s.dirty[id] = true
+	s.told[id] = time.Now()
 }
 
 // joinsOrLeaves tells whether an event is of a network that is as it was: who is on it is listed with the containers.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/network"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -26,6 +27,9 @@ type Facts struct {
 	Error string
 	// Probe is what the last healthcheck that failed printed.
 	Probe string
+
+	// networks are those that it is on, by name.
+	networks map[string]*network.EndpointSettings
 }
 
 // learn asks for the facts of containers that are not known yet, or known otherwise than they are listed. Those of others are
@@ -63,6 +67,9 @@ func (e *Engine) learn(ctx context.Context, containers []*Container, known map[s
 
 func factsOf(c container.InspectResponse) *Facts {
 	f := &Facts{}
+	if c.NetworkSettings != nil {
+		f.networks = c.NetworkSettings.Networks
+	}
 	if c.ContainerJSONBase == nil || c.State == nil {
 		return f
 	}
@@ -78,13 +85,26 @@ func factsOf(c container.InspectResponse) *Facts {
 
 // agree tells whether a container is listed as an inspect gave it.
 func (f *Facts) agree(c *Container) bool {
+	return f.agreeOnPhase(c) && f.agreeOnNetworks(c)
+}
+
+func (f *Facts) agreeOnPhase(c *Container) bool {
 	return f.Phase == c.Phase && (f.Health == c.Health || f.Phase != container.StateRunning)
+}
+
+func (f *Facts) agreeOnNetworks(c *Container) bool {
+	return c.Summary.NetworkSettings == nil || maps.EqualFunc(f.networks, c.Summary.NetworkSettings.Networks, func(a, b *network.EndpointSettings) bool {
+		return (a == nil) == (b == nil) && (a == nil || a.NetworkID == b.NetworkID)
+	})
 }
 
 // correct takes an inspect's word against the list's.
 func (f *Facts) correct(c *Container) {
 	c.Started, c.Finished = f.Started, f.Finished
-	if !f.agree(c) {
+	if !f.agreeOnNetworks(c) {
+		c.Summary.NetworkSettings = &container.NetworkSettingsSummary{Networks: f.networks}
+	}
+	if !f.agreeOnPhase(c) {
 		c.Misrecorded = f.Phase != c.Phase
 		c.Phase, c.Health, c.ExitCode = f.Phase, f.Health, f.ExitCode
 	}
@@ -191,13 +211,14 @@ func (s *supervisor) know(have *State, facts map[string]*Facts) {
 	for id := range s.dirty {
 		delete(facts, id)
 	}
+	maps.DeleteFunc(s.told, func(_ string, at time.Time) bool { return !lately(at) })
 	for _, c := range have.Containers {
 		f := facts[c.ID]
 		if f == nil {
 			continue
 		}
 		f.correct(c)
-		if c.Misrecorded && time.Since(c.Started) < eventLag { // it may just have started, after it was listed
+		if c.Misrecorded && s.changedLately(c) { // perhaps after it was listed
 			c.Misrecorded = false
 			s.readSoon(false, eventLag)
 		}
@@ -205,3 +226,10 @@ func (s *supervisor) know(have *State, facts map[string]*Facts) {
 	s.have, s.facts, s.unjudged = have, facts, true
 	s.tally()
 }
+
+// changedLately tells whether a list may be older than what became of a container.
+func (s *supervisor) changedLately(c *Container) bool {
+	return slices.ContainsFunc([]time.Time{c.Started, c.Finished, s.told[c.ID]}, lately)
+}
+
+func lately(at time.Time) bool { return time.Since(at) < eventLag }
