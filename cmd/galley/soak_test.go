@@ -246,12 +246,15 @@ func (s *soak) mended(what string, disturb func() error) {
 	}
 }
 
+// disturbances are how many kinds of them there are.
+const disturbances = 6
+
 // disturb does one thing that happens on a machine.
-func (s *soak) disturb(random *rand.Rand) {
+func (s *soak) disturb(kind int, random *rand.Rand) {
 	s.Helper()
 	api, ctx := s.daemon.Client(), s.Context()
 	victim := "soak-" + []string{"db", "web", "flood"}[random.IntN(3)] + "-1"
-	switch random.IntN(6) {
+	switch kind {
 	case 0:
 		s.mended("killing "+victim, func() error { return api.ContainerKill(ctx, victim, "KILL") })
 	case 1:
@@ -353,7 +356,7 @@ func (s *soak) until(what string, is func() bool) {
 	}
 }
 
-// TestSoak disturbs a supervisor for GALLEY_SOAK, 30 seconds unless told otherwise.
+// TestSoak disturbs a supervisor for GALLEY_SOAK, 30 seconds unless told otherwise, and in each way once however long that takes.
 func TestSoak(t *testing.T) {
 	t.Parallel()
 	s := newSoak(t, ownDaemon(t, dockerd.Options{}), fmt.Sprintf(soaked, 0)+crashing)
@@ -370,14 +373,17 @@ func TestSoak(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	end := time.Now().Add(soakFor(t))
 	s.crashEngine()
 	for range 200 {
 		s.hangUp()
 	}
-	n := 0
+	end := time.Now().Add(soakFor(t))
+	for _, kind := range random.Perm(disturbances) {
+		s.disturb(kind, random)
+	}
+	n := disturbances
 	for ; time.Now().Before(end); n++ {
-		s.disturb(random)
+		s.disturb(random.IntN(disturbances), random)
 	}
 	s.crashEngine()
 	s.write(fmt.Sprintf(soaked, s.generation))
