@@ -9,6 +9,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/client"
 
 	"galley/engine/enginetest"
@@ -151,5 +152,62 @@ func TestTooOldAndTooNewCallersAreRefused(t *testing.T) {
 		if _, err := docker.ContainerList(deadline(t), container.ListOptions{}); (err == nil) != ok {
 			t.Errorf("API %s: got %v", version, err)
 		}
+	}
+}
+
+func TestALateAnswerIsOfWhatWas(t *testing.T) {
+	e, docker := dial(t)
+	listed, answer := make(chan struct{}), make(chan struct{})
+	e.Intercept(enginetest.At("GET /containers/json", 1, enginetest.Fault{Late: func() {
+		close(listed)
+		<-answer
+	}}))
+	got := make(chan int, 1)
+	go func() {
+		defer close(got)
+		if list, err := docker.ContainerList(t.Context(), container.ListOptions{All: true}); err == nil {
+			got <- len(list)
+		}
+	}()
+	<-listed
+	create(t, docker, "later", container.Config{}, container.HostConfig{})
+	close(answer)
+	if n, answered := <-got; !answered || n != 0 {
+		t.Errorf("%d containers are listed (answered %t), want none: there was none", n, answered)
+	}
+}
+
+func TestHeldRecordsAreTheListsAlone(t *testing.T) {
+	e, docker := dial(t)
+	ctx := deadline(t)
+	create(t, docker, "web", container.Config{Cmd: []string{"sleep", "infinity"}}, container.HostConfig{})
+	if err := docker.ContainerStart(ctx, "web", container.StartOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	until := make(chan struct{})
+	e.HoldRecords(until)
+	messages, _ := docker.Events(ctx, events.ListOptions{})
+	paused := make(chan error, 1)
+	go func() { paused <- docker.ContainerPause(ctx, "web") }()
+	for m := range messages {
+		if m.Action == events.ActionPause {
+			break
+		}
+	}
+	list, err := docker.ContainerList(ctx, container.ListOptions{})
+	if err != nil || len(list) != 1 || list[0].State != container.StateRunning {
+		t.Errorf("listed are %+v (%v), want it running", list, err)
+	}
+	brief, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	if _, err := docker.ContainerInspect(brief, "web"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("an inspect did not wait: %v", err)
+	}
+	close(until)
+	if err := <-paused; err != nil {
+		t.Fatal(err)
+	}
+	if c, err := docker.ContainerInspect(ctx, "web"); err != nil || !c.State.Paused {
+		t.Errorf("the container is not paused (%v)", err)
 	}
 }
