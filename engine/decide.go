@@ -218,7 +218,7 @@ func (d *differ) outdated(s *compose.Service, c *Container) string {
 		return string(c.Phase)
 	case d.opts.NoRecreate:
 		return ""
-	case d.opts.ForceRecreate:
+	case d.forced(s):
 		return "forced"
 	case c.Hash == "":
 		return "not created by galley"
@@ -235,6 +235,15 @@ func (d *differ) outdated(s *compose.Service, c *Container) string {
 		return fmt.Sprintf("image %s is another one", s.Config.Image)
 	}
 	return cmp.Or(d.strayed(s, c), d.misplaced(s, c), d.mustMove(s, c))
+}
+
+// forced tells whether a service's containers are replaced whatever they are. As with docker compose, what somebody forces are
+// the services that he names, and what they need only if he says so.
+func (d *differ) forced(s *compose.Service) bool {
+	if len(d.opts.Services) == 0 || slices.Contains(d.opts.Services, s.Name) {
+		return d.opts.ForceRecreate
+	}
+	return d.opts.RecreateDeps
 }
 
 // strayed tells whose namespace or volumes a container still shares although that one is gone or will be.

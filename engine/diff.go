@@ -21,8 +21,11 @@ type DiffOptions struct {
 	NoDeps bool
 	// RemoveOrphans removes containers and networks of the project that the recipe does not define.
 	RemoveOrphans bool
-	// ForceRecreate replaces containers that are as wanted; NoRecreate keeps those that are not.
-	ForceRecreate, NoRecreate bool
+	// ForceRecreate replaces containers that are as wanted, of Services, and RecreateDeps those of what Services need;
+	// NoRecreate keeps those that are not as wanted.
+	ForceRecreate, RecreateDeps, NoRecreate bool
+	// RenewAnonymous gives a container that takes another's place anonymous volumes of its own: the data in the other's is lost.
+	RenewAnonymous bool
 	// NoStart creates without starting.
 	NoStart bool
 	// Wait adds a gate for every service: running, and healthy where it has a healthcheck, or completed with 0.

@@ -23,7 +23,7 @@ var anonymous = regexp.MustCompile(`^[0-9a-f]{64}$`)
 func (d *differ) inherited(s *compose.Service, r *replica) map[string]string {
 	inherit := map[string]string{}
 	before := r.before()
-	if len(before) == 0 {
+	if len(before) == 0 || d.opts.RenewAnonymous {
 		return inherit
 	}
 	for _, m := range anonymousMounts(ranBefore(before)) {
@@ -71,7 +71,7 @@ func kept(inherit map[string]string) string {
 // findDeclared fills in [State.Declared], of the images that replace a container with an anonymous volume at a path of which
 // the recipe says nothing.
 func (e *Engine) findDeclared(ctx context.Context, want *compose.Project, have *State, opts DiffOptions) error {
-	if opts.Down != nil || opts.OneOff != nil {
+	if opts.Down != nil || opts.OneOff != nil || opts.RenewAnonymous {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.opts.AnswerWithin)
@@ -168,6 +168,8 @@ func (d *differ) whyDropped(s *compose.Service, r *replica, name string) string 
 			case m.Name != name:
 			case mountsAt(s, m.Destination):
 				return fmt.Sprintf("anonymous, the recipe has something else at %s now", m.Destination)
+			case d.opts.RenewAnonymous:
+				return fmt.Sprintf("anonymous, made anew at %s: ITS DATA IS LOST", m.Destination)
 			case !d.mayDeclare(s, m.Destination):
 				return fmt.Sprintf("anonymous, neither recipe nor image declares a volume at %s any more: ITS DATA IS LOST", m.Destination)
 			}

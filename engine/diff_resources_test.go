@@ -173,6 +173,26 @@ warning: container shop-old-1 is an orphan: the recipe has no service "old"; --r
 5 rename container shop-db-1.db-spec (takes the old one's place) needs 4
 6 remove volume ` + strings.Repeat("cd", 32) + ` (anonymous, the recipe has something else at /other now) needs 4
 `},
+		"makes anonymous volumes anew when asked, of containers that are replaced": {
+			want: shop(service("db", func(s *compose.Service) { s.Config.Volumes = map[string]struct{}{"/data": {}} }), service("web")),
+			have: observed(
+				ran("db", outdatedSpec, func(c *Container) {
+					c.Summary.Mounts = []container.MountPoint{{Type: mount.TypeVolume, Name: anonymousVolume, Destination: "/data"}}
+				}),
+				ran("web", func(c *Container) {
+					c.Summary.Mounts = []container.MountPoint{{Type: mount.TypeVolume, Name: strings.Repeat("cd", 32), Destination: "/data"}}
+				}),
+			),
+			opts: DiffOptions{RenewAnonymous: true},
+			plan: `
+0 create container shop-db-1.db-spec (environment.LEVEL changed)
+1 stop container shop-db-1 (replaced) needs 0
+2 start container shop-db-1.db-spec (environment.LEVEL changed) needs 0 1
+3 await container shop-db-1.db-spec (before the old one goes) needs 2
+4 remove container shop-db-1 (replaced) needs 1 3
+5 rename container shop-db-1.db-spec (takes the old one's place) needs 4
+6 remove volume ` + anonymousVolume + ` (anonymous, made anew at /data: ITS DATA IS LOST) needs 4
+`},
 		"pulls every missing image before anything that runs is stopped": {
 			want: shop(service("db"), service("web", func(s *compose.Service) { s.Config.Image = "app:2" })),
 			have: observed(ran("db", outdatedSpec)),

@@ -380,6 +380,35 @@ warning: container shop-db-1 is paused and was left so
 3 remove container shop-web-1 (replaced) needs 2
 4 rename container shop-web-1.web-spec (takes the old one's place) needs 3
 `},
+		"replaces by force what is named, and not what that needs": {
+			want: shop(service("db"), service("other"), service("web", needs("db:service_started"))),
+			have: observed(ran("db"), ran("web"), ran("other")),
+			opts: DiffOptions{Services: []string{"web"}, ForceRecreate: true},
+			plan: `
+0 create container shop-web-1.web-spec (forced)
+1 stop container shop-web-1 (replaced) needs 0
+2 start container shop-web-1.web-spec (forced) needs 0 1
+3 await container shop-web-1.web-spec (before the old one goes) needs 2
+4 remove container shop-web-1 (replaced) needs 1 3
+5 rename container shop-web-1.web-spec (takes the old one's place) needs 4
+`},
+		"replaces what is needed when told so, and not what is named": {
+			want: shop(service("db"), service("other"), service("web", needs("db:service_started"))),
+			have: observed(ran("db"), ran("web"), ran("other")),
+			opts: DiffOptions{Services: []string{"web"}, RecreateDeps: true},
+			plan: `
+0 create container shop-db-1.db-spec (forced)
+1 stop container shop-db-1 (replaced) needs 0
+2 start container shop-db-1.db-spec (forced) needs 0 1
+3 await container shop-db-1.db-spec (before the old one goes) needs 2
+4 remove container shop-db-1 (replaced) needs 1 3
+5 rename container shop-db-1.db-spec (takes the old one's place) needs 4
+`},
+		"replaces nothing that is needed where all are named": {
+			want: shop(service("db"), service("web", needs("db:service_started"))),
+			have: observed(ran("db"), ran("web")),
+			opts: DiffOptions{RecreateDeps: true},
+		},
 		"keeps what is not as wanted when told so": {
 			want: shop(service("web")),
 			have: observed(ran("web", outdatedSpec)),

@@ -50,6 +50,7 @@ func tests() map[string]func(*testing.T, *suite) {
 		"a network that others are on is left":                          testGuests,
 		"anonymous volumes follow a replaced container and do not leak": testAnonymousVolumes,
 		"anonymous volumes that an image declares are kept with it":     testAnonymousVolumesOfImages,
+		"anonymous volumes are made anew when asked":                    testAnonymousVolumesRenewed,
 		"a redefined network keeps its users' aliases":                  testNetworkRedefined,
 		"a child of a namespace follows its parent":                     testNamespaceChild,
 		"a redefined network harms nobody that is left out":             testNetworkBystanders,

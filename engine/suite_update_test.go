@@ -111,6 +111,37 @@ func testAnonymousVolumes(t *testing.T, s *suite) {
 	}
 }
 
+// testAnonymousVolumesRenewed holds that what is replaced gets a volume of its own when that is asked for, and that the old one
+// goes; and that nothing is replaced for its sake.
+func testAnonymousVolumesRenewed(t *testing.T, s *suite) {
+	p := s.recipe(svc("db", sh("ls /data; touch /data/kept; exec sleep infinity"), func(s *compose.Service) {
+		s.Config.Volumes = map[string]struct{}{"/data": {}}
+	}))
+	s.mustUp(t, p, engine.DiffOptions{})
+	before := s.inspect(t, "db-1").Mounts[0].Name
+	renew := engine.DiffOptions{RenewAnonymous: true}
+	s.mustUp(t, p, renew)
+	if got := s.inspect(t, "db-1").Mounts[0].Name; got != before {
+		t.Errorf("the volume of a container that stays became %s, want %s", got, before)
+	}
+	forced := renew
+	forced.ForceRecreate = true
+	if err := s.up(t, p, forced); err != nil {
+		t.Fatal(err)
+	}
+	after := s.inspect(t, "db-1").Mounts
+	if len(after) != 1 || after[0].Name == before || after[0].Destination != "/data" {
+		t.Errorf("got mounts %v, want another volume than %s", after, before)
+	}
+	if _, err := s.docker.VolumeInspect(t.Context(), before); err == nil {
+		t.Error("the volume from before leaked")
+	}
+	s.mustUp(t, p, renew)
+	if err := s.docker.ContainerRemove(t.Context(), s.project+"-db-1", container.RemoveOptions{Force: true, RemoveVolumes: true}); err != nil {
+		t.Error(err)
+	}
+}
+
 // testAnonymousVolumesOfImages holds that an anonymous volume is kept as long as the image declares it, and that a plan says
 // so before it goes with its data.
 func testAnonymousVolumesOfImages(t *testing.T, s *suite) {

@@ -15,22 +15,24 @@ import (
 
 // selection are the flags that say what a plan is to bring about; plan and up share them.
 type selection struct {
-	removeOrphans, forceRecreate, noRecreate, noDeps, noStart bool
-	scale                                                     scale
-	pull                                                      string
-	timeout                                                   int
-	recreateVolumes                                           []string
+	removeOrphans, forceRecreate, recreateDeps, noRecreate, noDeps, noStart, renewVolumes bool
+	scale                                                                                 scale
+	pull                                                                                  string
+	timeout                                                                               int
+	recreateVolumes                                                                       []string
 }
 
 func (s *selection) addTo(f *pflag.FlagSet, c *cli) {
 	f.BoolVar(&s.removeOrphans, "remove-orphans", envBool(c.getenv("COMPOSE_REMOVE_ORPHANS")), "remove containers and networks of the project that the recipe does not define (COMPOSE_REMOVE_ORPHANS)")
-	f.BoolVar(&s.forceRecreate, "force-recreate", false, "replace containers that are as wanted")
+	f.BoolVar(&s.forceRecreate, "force-recreate", false, "replace containers that are as wanted, of the services named")
+	f.BoolVar(&s.recreateDeps, "always-recreate-deps", false, "replace the containers of what the services named need, too")
 	f.BoolVar(&s.noRecreate, "no-recreate", false, "keep containers that are not as wanted")
 	f.BoolVar(&s.noDeps, "no-deps", false, "leave out what the services need")
 	f.BoolVar(&s.noStart, "no-start", false, "create without starting")
 	f.Var(&s.scale, "scale", "run `SERVICE=NUMBER` replicas; repeatable")
 	f.Var(newChoice(&s.pull, "policy", "policy", "always", "missing", "never"), "pull", "when to pull images: policy (as the recipe says), always, missing, never")
 	f.StringArrayVar(&s.recreateVolumes, "recreate-volumes", nil, "make the volume of that `NAME` anew if its definition changed: all data in it is lost; repeatable")
+	f.BoolVarP(&s.renewVolumes, "renew-anon-volumes", "V", false, "give replaced containers new anonymous volumes: all data in those that they had is lost")
 	f.IntVarP(&s.timeout, "timeout", "t", 0, "`SECONDS` that containers get to stop (default: as each says)")
 }
 
@@ -41,18 +43,23 @@ func (s *selection) options(cmd *cobra.Command, services []string) (engine.DiffO
 		NoDeps:        s.noDeps,
 		RemoveOrphans: s.removeOrphans,
 		ForceRecreate: s.forceRecreate,
+		RecreateDeps:  s.recreateDeps,
 		NoRecreate:    s.noRecreate,
 		NoStart:       s.noStart,
 		StopTimeout:   timeoutFlag(cmd, s.timeout),
 		Scale:         s.scale.replicas,
 
 		RecreateVolumes: s.recreateVolumes,
+		RenewAnonymous:  s.renewVolumes,
 	}
 	if s.pull != "policy" {
 		opts.Pull = compose.PullPolicy(s.pull)
 	}
 	if s.forceRecreate && s.noRecreate {
 		return opts, contradiction("--force-recreate", "--no-recreate")
+	}
+	if s.recreateDeps && s.noRecreate {
+		return opts, contradiction("--always-recreate-deps", "--no-recreate")
 	}
 	return opts, nil
 }
