@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"io"
+	"time"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/events"
@@ -14,7 +15,7 @@ import (
 // Events hands what happens to the project's containers to sink, until ctx ends or, where one is given, until is reached.
 // Both are as for logs.
 func (e *Engine) Events(ctx context.Context, project, since, until string, sink func(events.Message)) error {
-	messages, broken := e.api.Events(ctx, events.ListOptions{Since: since, Until: until, Filters: filters.NewArgs(
+	messages, broken := e.api.Events(ctx, events.ListOptions{Since: exactly(since), Until: exactly(until), Filters: filters.NewArgs(
 		filters.Arg("type", string(events.ContainerEventType)),
 		filters.Arg("label", compose.LabelProject+"="+project),
 	)})
@@ -32,6 +33,16 @@ func (e *Engine) Events(ctx context.Context, project, since, until string, sink 
 			return &UnreachableError{Host: e.Host, Err: err}
 		}
 	}
+}
+
+// exactly is the time that is so long ago as a duration says, to the nanosecond: the Engine's client knows only seconds, and
+// leaves out what happened in the one under way. What is no duration stays as it is.
+func exactly(ago string) string {
+	d, err := time.ParseDuration(ago)
+	if err != nil || ago == "0" {
+		return ago
+	}
+	return time.Now().Add(-d).Format(time.RFC3339Nano)
 }
 
 // Talks tells whether a container has a terminal, and whether it takes input.

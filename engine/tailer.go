@@ -185,7 +185,7 @@ func (t *tailer) guard(ctx context.Context, woken <-chan struct{}, ended <-chan 
 func (t *tailer) copy(ctx context.Context, tty, follow bool, sink func(LogLine)) error {
 	options := container.LogsOptions{
 		ShowStdout: true, ShowStderr: true, Timestamps: true,
-		Follow: follow, Tail: t.opts.Tail, Since: t.opts.Since, Until: t.opts.Until,
+		Follow: follow, Tail: t.opts.Tail, Since: exactly(t.opts.Since), Until: exactly(t.opts.Until),
 	}
 	if resume := t.resumeAt(); !resume.IsZero() {
 		options.Since, options.Tail = fmt.Sprintf("%d.%09d", resume.Unix(), resume.Nanosecond()), ""
