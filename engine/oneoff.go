@@ -55,16 +55,20 @@ func (d *differ) planOneOff() {
 	after([]*node{r.created}, open.after)
 }
 
-// StartAttached starts a container that talks to the console, waits for its end, and returns its exit code. When ctx ends,
-// the container is stopped.
-func (e *Engine) StartAttached(ctx context.Context, name string, console Console) (int, error) {
+// StartAttached starts a one-off container that talks to the console, waits for its end, and returns its exit code. One that
+// the Engine removes then has gone when it returns. When ctx ends, the container is stopped.
+func (e *Engine) StartAttached(ctx context.Context, once *OneOff, console Console) (int, error) {
+	name, until := once.Name, container.WaitConditionNextExit
+	if once.Service.Host.AutoRemove {
+		until = container.WaitConditionRemoved
+	}
 	stream, err := e.api.ContainerAttach(ctx, name, container.AttachOptions{
 		Stream: true, Stdin: console.Stdin != nil, Stdout: true, Stderr: true, DetachKeys: console.DetachKeys,
 	})
 	if err != nil {
 		return 0, e.calling(ctx, "attaching to "+name, err)
 	}
-	ended, broken := e.api.ContainerWait(context.WithoutCancel(ctx), name, container.WaitConditionNextExit)
+	ended, broken := e.api.ContainerWait(context.WithoutCancel(ctx), name, until)
 	if err := e.Start(ctx, name); err != nil {
 		stream.Close()
 		return 0, err

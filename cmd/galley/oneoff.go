@@ -122,7 +122,7 @@ func (c *cli) runOnce(ctx context.Context, o *oneOffFlags, removeOrphans bool, s
 		return nil
 	}
 	return c.converse(ctx, &o.consoleFlags, func(ctx context.Context, console engine.Console) (int, error) {
-		return s.engine.StartAttached(ctx, once.Name, console)
+		return s.engine.StartAttached(ctx, once, console)
 	})
 }
 
