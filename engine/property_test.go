@@ -41,6 +41,7 @@ func drawFault(t *rapid.T) func(enginetest.Call) *enginetest.Fault {
 // TestAnyStateConvergesToAnyRecipe draws two recipes; the first is brought up and harmed by hand, then the second is with
 // something going wrong on the way, and then the second again with nothing in its way.
 func TestAnyStateConvergesToAnyRecipe(t *testing.T) {
+	t.Parallel()
 	memory := enginetest.New(t, enginetest.WithAPI("1.41"), enginetest.WithSpeed(1000))
 	docker, err := client.NewClientWithOpts(client.WithHost(memory.Host()), client.WithVersion("1.41"))
 	must(t, err)

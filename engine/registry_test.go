@@ -152,6 +152,7 @@ func (r *registries) expect(t *testing.T, address string, want engine.PullReason
 }
 
 func TestRealRegistries(t *testing.T) {
+	t.Parallel()
 	r := startRegistries(t)
 	trusted := func(address string) bosh.Registry { return bosh.Registry{Address: address, CACert: r.ca.certText} }
 	with := func(address, user, password string) bosh.Registry {
