@@ -45,7 +45,11 @@ func (e *Engine) walk(ctx context.Context, plan *Plan) []outcome {
 			return (&run{shared: shared, step: i}).carryOut(ctx, plan.Steps[i].Action)
 		},
 		notify: func(i int, kind EventKind, took time.Duration, err error) {
-			shared.tell(Event{Index: i, Step: &plan.Steps[i], Kind: kind, Took: took, Err: err})
+			event := Event{Index: i, Step: &plan.Steps[i], Kind: kind, Took: took, Err: err}
+			if kind == Done && shared.isKept(i) {
+				event.Detail = "kept"
+			}
+			shared.tell(event)
 		},
 	}).run(ctx)
 	e.remember(plan, outcomes, shared.changes.asked)
@@ -87,8 +91,9 @@ type shared struct {
 	// room is where what is pulled comes to lie.
 	room *room
 
-	mu  sync.Mutex
-	ids map[string]string // of the containers that this walk created, by the name they were created with
+	mu   sync.Mutex
+	ids  map[string]string // of the containers that this walk created, by the name they were created with
+	kept map[int]bool      // the steps that could do without what they were to do
 }
 
 func newShared(e *Engine, plan *Plan) *shared {
@@ -101,6 +106,7 @@ func newShared(e *Engine, plan *Plan) *shared {
 		changes: changes{asked: map[string]Known{}},
 		asides:  make(chan func()),
 		ids:     map[string]string{},
+		kept:    map[int]bool{},
 	}
 }
 
@@ -210,6 +216,19 @@ func (r *run) adopt(ctx context.Context, a createContainer) bool {
 // ownLabels are the labels that say who made a network or volume.
 func (s *shared) ownLabels() map[string]string {
 	return map[string]string{compose.LabelVersion: s.opts.Version}
+}
+
+// keep notes that the step left things as they were.
+func (r *run) keep() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.kept[r.step] = true
+}
+
+func (s *shared) isKept(step int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kept[step]
 }
 
 func (r *run) warn(text string) { r.aside(Event{Kind: Warned, Detail: text}) }

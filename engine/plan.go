@@ -131,7 +131,8 @@ type Event struct {
 	Took time.Duration
 	// Err is the cause, with Failed; with Skipped it is the root cause: the error of the step that failed.
 	Err error
-	// Detail is free text with Progress and Warned, as "12.3 MB of 40 MB" of a pull.
+	// Detail is free text with Progress and Warned, as "12.3 MB of 40 MB" of a pull. With Done it is what became of the target
+	// where that is not what the verb says: "kept", of an image that could not be pulled anew.
 	Detail string
 	// Bytes is how much of the data that a step moves has passed, with Progress; nil where nobody counts.
 	Bytes *Amount

@@ -103,6 +103,7 @@ func (a pullImage) settle(r *run, failure *ImageError) error {
 		return failure
 	}
 	r.warn(fmt.Sprintf("%s; what is there is used", said(failure)))
+	r.keep()
 	return nil
 }
 

@@ -208,6 +208,12 @@ func TestAFresherImageCanWaitButAnAskedForOneCannot(t *testing.T) {
 		if (err != nil) != fails {
 			t.Errorf("%s: got error %v, want one: %v", policy.Policy, err, fails)
 		}
+		kept := slices.ContainsFunc(p.events, func(e engine.Event) bool {
+			return e.Kind == engine.Done && e.Step.Action.Verb() == engine.VerbPull && e.Detail == "kept"
+		})
+		if kept == fails {
+			t.Errorf("%s: the image is told to be kept: %v", policy.Policy, kept)
+		}
 	}
 }
 

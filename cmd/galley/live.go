@@ -153,7 +153,7 @@ func (r *row) take(e engine.Event, now time.Time) {
 	case engine.Done:
 		r.underWay--
 		r.took = now.Sub(r.began)
-		r.set(verb.done, green)
+		r.set(ended(e), green)
 		r.detail = ""
 	case engine.Failed:
 		r.underWay--

@@ -90,6 +90,14 @@ func wordsOf(v engine.Verb) wording {
 	return wording{string(v[:len(v)-1]) + "ing", string(v) + "d"}
 }
 
+// ended is how the end of a step that was done is told.
+func ended(e engine.Event) string {
+	if e.Kind == engine.Done && e.Detail != "" {
+		return e.Detail
+	}
+	return wordsOf(e.Step.Action.Verb()).done
+}
+
 // plainProgress prints a line for each step that has ended, and now and then one for a step that moves many bytes, or
 // for all pulls together.
 type plainProgress struct {
@@ -129,7 +137,7 @@ func (p *plainProgress) total() {
 
 func (p *plainProgress) event(e engine.Event) {
 	target := e.Step.Action.Target()
-	state := wordsOf(e.Step.Action.Verb()).done
+	state := ended(e)
 	p.pulls.take(e)
 	switch e.Kind {
 	case engine.Progress:

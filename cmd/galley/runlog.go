@@ -77,7 +77,7 @@ func (j journal) step(e engine.Event) {
 	words := wordsOf(e.Step.Action.Verb())
 	switch e.Kind {
 	case engine.Done:
-		j.log.Info(words.done, append(attrs, "why", e.Step.Why, "took", e.Took.Round(time.Millisecond).String())...)
+		j.log.Info(ended(e), append(attrs, "why", e.Step.Why, "took", e.Took.Round(time.Millisecond).String())...)
 	case engine.Failed:
 		for _, f := range failures(e.Err) {
 			if len(f.logs) > 0 {
