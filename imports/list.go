@@ -67,6 +67,17 @@ func expand(pattern string) []string {
 	return paths
 }
 
+// Unmatched are the patterns that match no file: for Scan they name nothing, which whoever wrote them may not have meant.
+func Unmatched(patterns ...string) []string {
+	var none []string
+	for _, pattern := range patterns {
+		if len(expand(pattern)) == 0 {
+			none = append(none, pattern)
+		}
+	}
+	return none
+}
+
 func (l *listing) add(path string, m mention) {
 	path = filepath.Clean(path)
 	e := l.byPath[path]

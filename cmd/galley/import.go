@@ -39,7 +39,8 @@ their tags. What is there already is told by its digests, without loading it; ta
 that did not change since they were last read are not read again.
 
 Each GLOB names tarballs, or, if they end in .lst, lists of tarballs, as
-"galley images --tarballs" reads them. Without GLOB they are those of BOSH jobs:
+"galley images --tarballs" reads them; one that matches nothing is an error. Without GLOB
+they are those of BOSH jobs, if there are any:
 ` + importLists + `
 
 A tarball is compared with its digests while it is loaded, and what its images are
@@ -85,6 +86,16 @@ func (i *importFlags) patterns() []string {
 		return []string{filepath.Join(either(i.root, "/"), importLists)}
 	}
 	return i.globs
+}
+
+// unmatched tells of each GLOB that somebody wrote and that matches nothing.
+func (i *importFlags) unmatched() (errs []error) {
+	for _, glob := range imports.Unmatched(i.globs...) {
+		if glob != importLists {
+			errs = append(errs, fmt.Errorf("%q matches no file", glob))
+		}
+	}
+	return errs
 }
 
 // thriftyScanner reads tarballs in little memory. It has garbage collected early, of which each decoder of xz leaves as much
@@ -146,6 +157,7 @@ func (c *cli) importOnly(ctx context.Context, flags *importFlags) error {
 		i.refs = project.Images()
 	}
 	archives, faults := i.scanner.Scan(ctx, i.patterns...)
+	faults = errors.Join(append(flags.unmatched(), faults)...)
 	if ctx.Err() != nil || len(archives) == 0 && faults != nil {
 		return faults
 	}
@@ -161,6 +173,9 @@ func (c *cli) importOnly(ctx context.Context, flags *importFlags) error {
 func (c *cli) importFirst(ctx context.Context, s *survey, flags *importFlags) (faults, err error) {
 	if len(flags.globs) == 0 {
 		return nil, nil
+	}
+	for _, err := range flags.unmatched() {
+		c.ui.warn("import: " + err.Error())
 	}
 	faults, err = c.importer(flags).before(ctx, s.engine, s.project)
 	if c.global.dryRun {
