@@ -35,6 +35,7 @@ func (r *recipe) check(p *types.Project) []Diagnostic {
 	c.ports()
 	c.addresses()
 	c.containerNames(r.separator)
+	c.resourceNames()
 	return c.found
 }
 

@@ -3,6 +3,7 @@ package compose
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -247,4 +248,38 @@ func (c *checker) ownerByRule(name, separator string) (service string, ok bool) 
 	number, err := strconv.Atoi(rest[at+len(separator):])
 	s, active := c.project.Services[rest[:at]]
 	return s.Name, active && err == nil && s.ContainerName == "" && number >= 1 && number <= s.GetScale()
+}
+
+// resourceNames reports networks, and volumes of several definitions, that have one name: the Engine has one of them, which
+// each would have as it is defined itself. What no service uses is not made. docker compose refuses such networks, by their label, when it makes the second.
+func (c *checker) resourceNames() {
+	used, networks := usedBy(c.project.Services), map[string]string{}
+	for _, key := range sortedKeys(c.project.Networks) {
+		n := c.project.Networks[key]
+		first, taken := networks[n.Name]
+		switch {
+		case !used["networks."+key]:
+		case !taken:
+			networks[n.Name] = key
+		case !bool(n.External) || !bool(c.project.Networks[first].External):
+			c.sameName("network", "networks.", key, n.Name, first)
+		}
+	}
+	volumes := map[string]string{}
+	for _, key := range sortedKeys(c.project.Volumes) {
+		v := c.project.Volumes[key]
+		first, taken := volumes[v.Name]
+		switch {
+		case !used["volumes."+key]:
+		case !taken:
+			volumes[v.Name] = key
+		case !reflect.DeepEqual(v, c.project.Volumes[first]):
+			c.sameName("volume", "volumes.", key, v.Name, first)
+		}
+	}
+}
+
+func (c *checker) sameName(kind, path, key, name, first string) {
+	c.add(Error, "duplicate-name", path+key+".name", fmt.Sprintf("the name %q is already that of the %s %q", name, kind, first),
+		fmt.Sprintf("give it another name, or let services use %q", first))
 }

@@ -108,6 +108,7 @@ func relationCodes() []Code {
 		{Name: "stale-lock", Severity: Warning, Sentence: "The lock beside the recipe names an image that no service uses."},
 		{Name: "duplicate-address", Severity: Error, Sentence: "Two containers would have one fixed address on a network, or one the address of its gateway."},
 		{Name: "duplicate-container-name", Severity: Error, Sentence: "Two containers would have one name."},
+		{Name: "duplicate-name", Severity: Error, Sentence: "Two networks, or two volumes that are defined differently, have one name: the Engine has but one of them."},
 		{Name: "duplicate-mount", Severity: Error, Sentence: "Two mounts of a container have one target."},
 		{Name: "engine-too-old", Severity: Error, Sentence: "An attribute needs a newer Engine API than the one asked for with --engine-api."},
 		{Name: "image-for-other-machine", Severity: Error, Sentence: "With --air-gapped: the image that the tarballs hold does not run on this machine, or is not for the platform asked for."},

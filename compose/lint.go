@@ -132,18 +132,26 @@ func (c *linter) bindSources(path string, s types.ContainerSpec) {
 	}
 }
 
-// unused finds what is defined at the top level, but used by no service, active or not.
-func (c *linter) unused() {
+// usedBy are what services and their hooks use of the top level, as "networks.front".
+func usedBy(services types.Services) map[string]bool {
 	used := map[string]bool{}
 	use := func(kind, name string) { used[kind+"."+name] = true }
-	for _, s := range c.project.AllServices() {
+	for _, s := range services {
 		useOf(s.ContainerSpec, use)
 		for _, hook := range s.PreStart {
 			useOf(hook.ContainerSpec, use)
 		}
+	}
+	return used
+}
+
+// unused finds what is defined at the top level, but used by no service, active or not.
+func (c *linter) unused() {
+	used := usedBy(c.project.AllServices())
+	for _, s := range c.project.AllServices() {
 		if s.Build != nil {
 			for _, secret := range s.Build.Secrets {
-				use("secrets", secret.Source)
+				used["secrets."+secret.Source] = true
 			}
 		}
 	}
