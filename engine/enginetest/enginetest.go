@@ -28,12 +28,16 @@ func WithSpeed(factor float64) Option { return func(e *Engine) { e.speed = facto
 // WithPool sets the subnets that networks get when they name none; the default are dockerd's own.
 func WithPool(subnets ...string) Option { return func(e *Engine) { e.pool = subnets } }
 
+// WithDataRoot sets the directory that the Engine names as its data's; nothing is ever put there. The default is /var/lib/docker.
+func WithDataRoot(dir string) Option { return func(e *Engine) { e.dataRoot = dir } }
+
 // Engine is a Docker Engine in memory. Its methods may be called from several goroutines.
 type Engine struct {
 	dir         string
 	api, minAPI string
 	speed       float64
 	pool        []string
+	dataRoot    string
 	born        time.Time
 
 	// background ends with the Engine; tasks are all goroutines that it started.
@@ -74,7 +78,7 @@ func New(t testing.TB, opts ...Option) *Engine {
 
 // Start starts an Engine outside of a test; Close ends it.
 func Start(opts ...Option) (*Engine, error) {
-	e := &Engine{api: "1.51", speed: 1, born: time.Now().UTC()}
+	e := &Engine{api: "1.51", speed: 1, dataRoot: "/var/lib/docker", born: time.Now().UTC()}
 	for _, o := range opts {
 		o(e)
 	}

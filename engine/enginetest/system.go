@@ -55,7 +55,7 @@ func (e *Engine) info(r *request) error {
 	info := system.Info{
 		ID: "enginetest", Name: "enginetest", ServerVersion: e.release(), Driver: "overlay2", LoggingDriver: "json-file", CgroupDriver: "cgroupfs",
 		CgroupVersion: "1", OSType: "linux", Architecture: "x86_64", OperatingSystem: "Debian GNU/Linux 12 (bookworm)", KernelVersion: "6.1.0",
-		NCPU: 2, MemTotal: 4 << 30, DockerRootDir: "/var/lib/docker", DefaultRuntime: "runc", InitBinary: "docker-init",
+		NCPU: 2, MemTotal: 4 << 30, DockerRootDir: e.dataRoot, DefaultRuntime: "runc", InitBinary: "docker-init",
 		IndexServerAddress: "https://index.docker.io/v1/", MemoryLimit: true, SwapLimit: true, PidsLimit: true, CPUSet: true, CPUShares: true,
 		CPUCfsPeriod: true, CPUCfsQuota: true, OomKillDisable: true, IPv4Forwarding: true, Images: len(e.images), Containers: len(e.containers),
 		SecurityOptions: []string{"name=seccomp,profile=default"}, SystemTime: stamp(e.born), NEventsListener: len(e.events.listeners),
