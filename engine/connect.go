@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -90,10 +91,52 @@ func newClient(host string) (*client.Client, error) {
 	return client.NewClientWithOpts(settings...)
 }
 
+// slowest is how many times [Options.AnswerWithin] an Engine may take for its lists as long as it answers pings.
+const slowest = 3
+
+// patiently bounds a read of lists, which take an Engine long that is busy or has much to list: one that still answers pings is
+// slow, and not away.
+func (e *Engine) patiently(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, end := context.WithCancelCause(ctx)
+	go func() {
+		again := time.NewTicker(e.opts.AnswerWithin)
+		defer again.Stop()
+		for n := 1; ; n++ {
+			select {
+			case <-again.C:
+			case <-ctx.Done():
+				return
+			}
+			if n == slowest || !e.answers(ctx) {
+				end(silenceError(time.Duration(n) * e.opts.AnswerWithin))
+				return
+			}
+		}
+	}()
+	return ctx, func() { end(context.Canceled) }
+}
+
+// answers tells whether the Engine answers at once to what costs it nothing.
+func (e *Engine) answers(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, e.opts.AnswerWithin/4)
+	defer cancel()
+	_, err := e.api.Ping(ctx)
+	return err == nil
+}
+
+// silenceError is how long the Engine did not answer.
+type silenceError time.Duration
+
+func (e silenceError) Error() string { return "no answer within " + time.Duration(e).String() }
+
 // unreachable explains a call that got no answer; ctx is the context that bounded it.
 func (e *Engine) unreachable(ctx context.Context, err error) error {
-	if ctx.Err() == context.DeadlineExceeded {
-		err = fmt.Errorf("no answer within %s", e.opts.AnswerWithin)
+	var silence silenceError
+	switch {
+	case errors.As(context.Cause(ctx), &silence):
+		err = silence
+	case ctx.Err() == context.DeadlineExceeded:
+		err = silenceError(e.opts.AnswerWithin)
 	}
 	return &UnreachableError{Host: e.Host, Err: err}
 }

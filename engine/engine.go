@@ -24,7 +24,8 @@ type Options struct {
 	Host string
 	// Version is written into the version label of what is created.
 	Version string
-	// AnswerWithin is how long the Engine may take to answer a read; 0 means 10 seconds.
+	// AnswerWithin is how long the Engine may take to answer a read; 0 means 10 seconds. For lists it is thrice that, as long as
+	// it answers otherwise.
 	AnswerWithin time.Duration
 	// FinishWithin is how long the Engine may take to carry out a change, on top of a container's grace period when it
 	// is stopped; 0 means 2 minutes.

@@ -85,11 +85,15 @@ func (e *Engine) recall(ctx context.Context, project string, containers []*Conta
 			continue
 		}
 		inspects.Go(func() error {
-			response, err := e.api.ContainerInspect(ctx, c.ID)
-			if errdefs.IsNotFound(err) {
+			response, silent, err := e.inspectBriefly(ctx, c)
+			switch {
+			case errdefs.IsNotFound(err):
 				return nil // it went between the list and this; whoever acts on it finds that out
-			}
-			if err != nil {
+			case silent && ok:
+				return nil // what was known must do
+			case silent:
+				return err
+			case err != nil:
 				return e.reading(ctx, "container "+c.Name, err)
 			}
 			found[i] = k.inspected(response)

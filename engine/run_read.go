@@ -33,10 +33,8 @@ type Facts struct {
 }
 
 // learn asks for the facts of containers that are not known yet, or known otherwise than they are listed. Those of others are
-// kept, those of containers that are gone forgotten.
-func (e *Engine) learn(ctx context.Context, containers []*Container, known map[string]*Facts) (map[string]*Facts, error) {
-	ctx, cancel := context.WithTimeout(ctx, e.opts.AnswerWithin)
-	defer cancel()
+// kept, those of containers that are gone forgotten. partial: of some the Engine did not tell in time.
+func (e *Engine) learn(ctx context.Context, containers []*Container, known map[string]*Facts) (all map[string]*Facts, partial bool, err error) {
 	facts := make(map[string]*Facts, len(containers))
 	var mu sync.Mutex
 	calls, ctx := errgroup.WithContext(ctx)
@@ -49,20 +47,37 @@ func (e *Engine) learn(ctx context.Context, containers []*Container, known map[s
 			continue
 		}
 		calls.Go(func() error {
-			inspected, err := e.api.ContainerInspect(ctx, c.ID)
+			inspected, silent, err := e.inspectBriefly(ctx, c)
 			if errdefs.IsNotFound(err) {
 				return nil
 			}
-			if err != nil {
+			if err != nil && !silent {
 				return e.reading(ctx, "containers", err)
 			}
 			mu.Lock()
 			defer mu.Unlock()
+			if silent {
+				partial = true
+				return nil
+			}
 			facts[c.ID] = factsOf(inspected)
 			return nil
 		})
 	}
-	return facts, calls.Wait()
+	err = calls.Wait()
+	return facts, partial, err
+}
+
+// inspectBriefly asks for all that the Engine knows of a container. silent: it does not tell in time. It waits with the answer while the
+// container is being started, as for a mount from a server that is away: that is no reason to give up the others.
+func (e *Engine) inspectBriefly(ctx context.Context, c *Container) (inspected container.InspectResponse, silent bool, err error) {
+	brief, cancel := context.WithTimeout(ctx, e.opts.AnswerWithin)
+	defer cancel()
+	inspected, err = e.api.ContainerInspect(brief, c.ID)
+	if err != nil && ctx.Err() == nil && brief.Err() != nil {
+		return inspected, true, e.unreachable(brief, err)
+	}
+	return inspected, false, err
 }
 
 func factsOf(c container.InspectResponse) *Facts {
@@ -126,7 +141,8 @@ type reading struct {
 	facts map[string]*Facts
 	err   error
 	// all: not the containers alone; inFull: with all their settings. amid: it began while something was being changed here.
-	all, inFull, amid bool
+	// partial: of some containers the facts are yet to be asked for again.
+	all, inFull, amid, partial bool
 }
 
 // readSoon has the containers read after a pause, or, with all, everything. A reading that is waited for is not put off.
@@ -168,7 +184,7 @@ func (s *supervisor) observe(ctx context.Context) {
 			r.have = &state
 		}
 		if r.err == nil {
-			r.facts, r.err = e.learn(ctx, r.have.Containers, facts)
+			r.facts, r.partial, r.err = e.learn(ctx, r.have.Containers, facts)
 		}
 		select {
 		case s.readings <- r:
@@ -203,6 +219,9 @@ func (s *supervisor) read(r *reading) {
 		s.resync = time.Now().Add(s.opts.Resync)
 	}
 	s.stale = s.stale && r.amid
+	if r.partial {
+		s.readSoon(false, maxPause)
+	}
 	s.know(r.have, r.facts)
 }
 

@@ -18,6 +18,7 @@ type work struct {
 	// have is what was read under the lock; release gives the lock back.
 	have    *State
 	facts   map[string]*Facts
+	partial bool // as in [reading]
 	release func()
 	cancel  context.CancelFunc
 	// fresh: a recipe is applied that was just loaded. raw: it is prepared before.
@@ -60,7 +61,7 @@ func (s *supervisor) prepare(ctx context.Context) {
 			w.have, w.err = read(ctx, w.want.Name)
 		}
 		if w.err == nil {
-			w.facts, w.err = e.learn(ctx, w.have.Containers, facts)
+			w.facts, w.partial, w.err = e.learn(ctx, w.have.Containers, facts)
 		}
 		s.finish(w)
 	}()
@@ -166,6 +167,9 @@ func (s *supervisor) ended(ctx context.Context, w *work) {
 		s.unprepared(w)
 	default:
 		s.raw = s.raw && !w.raw
+		if w.partial {
+			s.readSoon(false, maxPause)
+		}
 		s.know(w.have, w.facts)
 		v := s.judge(time.Now())
 		if !v.empty {

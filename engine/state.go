@@ -99,11 +99,11 @@ func (e *Engine) StateInFull(ctx context.Context, project string) (*State, error
 
 func (e *Engine) state(ctx context.Context, project string, full bool) (*State, error) {
 	s := &State{Project: project, API: e.API}
-	ctx, cancel := context.WithTimeout(ctx, e.opts.AnswerWithin)
+	ctx, cancel := e.patiently(ctx)
 	defer cancel()
 	calls, listing := errgroup.WithContext(ctx)
 	calls.Go(func() (err error) {
-		s.Containers, err = e.Containers(listing, project)
+		s.Containers, err = e.containers(listing, project)
 		return err
 	})
 	calls.Go(func() (err error) {
@@ -148,8 +148,12 @@ const listTries = 5
 
 // Containers reads the project's containers in one list call, sorted by service, number and name.
 func (e *Engine) Containers(ctx context.Context, project string) ([]*Container, error) {
-	ctx, cancel := context.WithTimeout(ctx, e.opts.AnswerWithin)
+	ctx, cancel := e.patiently(ctx)
 	defer cancel()
+	return e.containers(ctx, project)
+}
+
+func (e *Engine) containers(ctx context.Context, project string) ([]*Container, error) {
 	list, err := e.api.ContainerList(ctx, container.ListOptions{
 		All:     true,
 		Filters: filters.NewArgs(filters.Arg("label", compose.LabelProject+"="+project)),
