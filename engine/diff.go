@@ -142,6 +142,7 @@ func newDiffer(want *compose.Project, have *State, opts DiffOptions) *differ {
 	if opts.OwnRestarts {
 		want = withoutRestarts(want)
 	}
+	want = withEndpointSysctls(want, have.API)
 	files := have.Files
 	if files == nil {
 		files = &Files{Why: "there is no directory for them"}

@@ -57,6 +57,15 @@ services:
 				equal(t, "the deployed restarts", d.RestartPolicy.MaximumRetryCount, 3)
 			},
 		},
+		"sysctls of an interface": {
+			recipe: `
+services:
+  web: {image: busybox, command: sleep infinity, init: true, sysctls: {net.ipv4.conf.eth0.log_martians: "1", net.ipv4.tcp_syncookies: "0"}}
+`,
+			inside: map[string]map[string]string{"web-1": {
+				"cat /proc/sys/net/ipv4/conf/eth0/log_martians /proc/sys/net/ipv4/tcp_syncookies": "1\n0",
+			}},
+		},
 		"devices": {
 			recipe: `
 services:
