@@ -180,6 +180,7 @@ func (r *recipe) finish(l *loaded) *Project {
 	if r.lints {
 		found = append(found, r.lint(l.project)...)
 	}
+	found = append(found, r.envFileVariables(l.project)...)
 	found = append(found, r.resolveFiles(l)...)
 	dropUnused(l.project)
 	project, lowered := lower(l.project, r.separator, r.key)
