@@ -12,7 +12,7 @@ import (
 // check finds what the files alone tell to be wrong, beyond what the schema says. Every check is certain: what depends
 // on an image or on the machine is no error here.
 func (r *recipe) check(p *types.Project) []Diagnostic {
-	c := &checker{project: p, pruned: r.lost(p)}
+	c := &checker{project: p, pruned: r.lost(p), written: r.written}
 	if len(p.Services) == 0 && len(p.DisabledServices) == 0 && len(r.pruned) == 0 {
 		c.add(Warning, "no-services", "services", "the recipe has no services", "")
 	}
@@ -43,6 +43,8 @@ type checker struct {
 	project *types.Project
 	pruned  []string
 	found   []Diagnostic
+	// written tells whether a path stands in the recipe itself; the loader adds to depends_on what else makes a service wait.
+	written func(path string) bool
 }
 
 func (c *checker) add(severity Severity, code, path, message, hint string) {
@@ -109,7 +111,11 @@ func (c *checker) dependencies(s types.ServiceConfig) {
 		path := needPath(s, name)
 		target, active := c.project.Services[name]
 		if !active {
-			for _, path := range needPaths(s, name) {
+			paths := needPaths(s, name)
+			if own := dependsOn(s, name); paths[0] != own && c.written(own) {
+				paths = append(paths, own)
+			}
+			for _, path := range paths {
 				c.absent(s, name, path, need.Required)
 			}
 			continue
@@ -154,7 +160,11 @@ func (c *checker) absent(s types.ServiceConfig, name, path string, required bool
 // needPath finds the attribute that makes a service need another one: the loader turns all of them into depends_on.
 func needPath(s types.ServiceConfig, name string) string { return needPaths(s, name)[0] }
 
-// needPaths are all attributes that make it so; depends_on itself only where there is no other, since it is told of that.
+func dependsOn(s types.ServiceConfig, name string) string {
+	return "services." + s.Name + ".depends_on." + name
+}
+
+// needPaths are all attributes that make it so; depends_on itself, to which the loader adds the others, only where there is none.
 func needPaths(s types.ServiceConfig, name string) []string {
 	path := "services." + s.Name
 	var all []string
@@ -177,7 +187,7 @@ func needPaths(s types.ServiceConfig, name string) []string {
 		}
 	}
 	if len(all) == 0 {
-		return []string{path + ".depends_on." + name}
+		return []string{dependsOn(s, name)}
 	}
 	return all
 }

@@ -97,6 +97,9 @@ func (r *recipe) prune(found []finding) bool {
 	return pruned
 }
 
+// written tells whether a path stands in the recipe's files.
+func (r *recipe) written(path string) bool { return r.locate() && r.index.find(path).rest == "" }
+
 // lost are the paths of what was taken out of the recipe, also in the services that would have inherited it.
 func (r *recipe) lost(p *types.Project) []string {
 	lost := slices.Clone(r.pruned)
