@@ -108,10 +108,14 @@ func (d *differ) needImage(s *compose.Service, ref, platform string) {
 		return
 	}
 	if d.pullPolicy(s) == compose.PullNever {
+		why, wayOut := "pull_policy: never", "import the image before"
+		if d.opts.Pull != "" {
+			why, wayOut = "--pull never", "import the image before, or leave --pull out"
+		}
 		d.errs = append(d.errs, &ImageError{
 			Ref:  ref,
-			Err:  fmt.Errorf("it is not on this machine, and service %q is not to pull it (pull_policy: never)", s.Name),
-			Hint: "import the image before",
+			Err:  fmt.Errorf("it is not on this machine, and service %q is not to pull it (%s)", s.Name, why),
+			Hint: wayOut,
 		})
 		return
 	}
