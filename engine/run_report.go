@@ -316,7 +316,7 @@ func (s *supervisor) endedReplicas(service *compose.Service, r *ServiceReport) s
 			failure = fmt.Sprintf("exited with code %d, and is left so: %s", c.ExitCode, why)
 		}
 	}
-	if done < r.Wanted {
+	if done < r.Wanted || done == r.Healthy { // what has ended besides makes room for what is up
 		return ""
 	}
 	return cmp.Or(failure, completed)
