@@ -214,11 +214,14 @@ func held(st *bosh.Status) bool {
 	})
 }
 
-// whole asks the Engine whether the services that run have their containers, names and network.
+// whole asks the Engine whether the services that run have their containers, names and network, as the last recipe says.
 func (s *soak) whole() bool {
 	for _, name := range s.services {
 		c, err := s.daemon.Client().ContainerInspect(s.Context(), "soak-"+name+"-1")
 		if err != nil || !c.State.Running {
+			return false
+		}
+		if name == "web" && c.Config.Labels["generation"] != strconv.Itoa(s.generation) {
 			return false
 		}
 		if end := c.NetworkSettings.Networks["soak_default"]; end == nil || end.EndpointID == "" {
@@ -267,9 +270,11 @@ func (s *soak) disturb(kind int, random *rand.Rand) {
 		s.mended("disconnecting "+victim, func() error { return api.NetworkDisconnect(ctx, "soak_default", victim, true) })
 	case 5:
 		s.generation++
-		s.write(fmt.Sprintf(soaked, s.generation) + crashing)
-		s.hangUp()
-		s.untilSaid("the recipe is in force", held)
+		s.mended("changing the recipe", func() error {
+			s.write(fmt.Sprintf(soaked, s.generation) + crashing)
+			s.hangUp()
+			return nil
+		})
 	}
 }
 
