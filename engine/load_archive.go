@@ -203,6 +203,19 @@ func (a loadArchive) check(ctx context.Context, r *run, loaded []string) error {
 		}
 		if a.store.Containerd {
 			a.scanner.Record.SetManifest(w.Image.ID, id)
+		} else if err := a.date(ctx, r, id, w.Tags); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// date gives an image the tags that it was loaded with once more. Graph drivers note no time of a load, so that a policy that
+// goes by an image's age, as daily, would ask the registry at each update; the containerd image store does. See [pullImage.date].
+func (a loadArchive) date(ctx context.Context, r *run, id string, tags []string) error {
+	for _, tag := range tags {
+		if err := r.api.ImageTag(ctx, id, tag); err != nil {
+			return fmt.Errorf("noting when %q was loaded: %w", tag, err)
 		}
 	}
 	return nil

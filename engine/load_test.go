@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/image"
@@ -210,6 +211,9 @@ func testLoad(t *testing.T, suite *suite) {
 			must(t, err)
 			if len(found.RootFS.Layers) != 2 || found.RootFS.Layers[1] != digest(layers[1]) || found.Config.Cmd[0] != "/file" {
 				t.Errorf("%s is %+v", tag, found)
+			}
+			if time.Since(found.Metadata.LastTagTime) > time.Hour { // pull_policy: daily goes by it
+				t.Errorf("nothing tells when %s was loaded: %s", tag, found.Metadata.LastTagTime)
 			}
 		}
 	}
