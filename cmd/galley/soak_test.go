@@ -221,7 +221,7 @@ func (s *soak) whole() bool {
 		if err != nil || !c.State.Running {
 			return false
 		}
-		if name == "web" && c.Config.Labels["generation"] != strconv.Itoa(s.generation) {
+		if is := c.Config.Labels["generation"]; is != "" && is != strconv.Itoa(s.generation) {
 			return false
 		}
 		if end := c.NetworkSettings.Networks["soak_default"]; end == nil || end.EndpointID == "" {
