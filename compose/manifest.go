@@ -134,9 +134,14 @@ func (f *file) part(n *yaml.Node) *file {
 	return p
 }
 
-// textShift maps positions in a text inside a manifest to the manifest. A block text ("|") keeps its lines, indented;
-// of any other style only the start is known.
+// textShift maps positions in a text inside a manifest to the manifest. A block text ("|") keeps its lines, indented; one
+// in double quotes is taken apart; of any other style only the start is known.
 func textShift(n *yaml.Node, manifest []byte) func(line, column int) (int, int) {
+	if n.Style&yaml.DoubleQuotedStyle != 0 {
+		if shift := quotedShift(n, manifest); shift != nil {
+			return shift
+		}
+	}
 	if n.Style&yaml.LiteralStyle == 0 {
 		return func(int, int) (int, int) { return n.Line, n.Column }
 	}
