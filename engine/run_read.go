@@ -68,8 +68,8 @@ func (e *Engine) learn(ctx context.Context, containers []*Container, known map[s
 	return facts, partial, err
 }
 
-// inspectBriefly asks for all that the Engine knows of a container. silent: it does not tell in time. It waits with the answer while the
-// container is being started, as for a mount from a server that is away: that is no reason to give up the others.
+// inspectBriefly asks for all that the Engine knows of a container. silent: it does not tell in time. It waits with the answer
+// while the container is being started, as for a mount from a server that is away: that is no reason to give up the others.
 func (e *Engine) inspectBriefly(ctx context.Context, c *Container) (inspected container.InspectResponse, silent bool, err error) {
 	brief, cancel := context.WithTimeout(ctx, e.opts.AnswerWithin)
 	defer cancel()
