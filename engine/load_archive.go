@@ -143,7 +143,7 @@ func (a loadArchive) load(ctx context.Context, r *run) error {
 		streamed <- err
 	}()
 	var loaded []string
-	content := bufio.NewReader(read)
+	content := bufio.NewReaderSize(read, 128<<10)
 	_, err := content.Peek(1)
 	if err == nil {
 		patience.begin()
