@@ -32,6 +32,7 @@ func (p *packing) run(ctx context.Context) error {
 	if err := writeImage(clear, "galley-bench:packed", []randomLayer{{2000, packedBytes, 8 << 20}}); err != nil {
 		return fmt.Errorf("writing %q: %w", clear, err)
 	}
+	defer os.Remove(clear) // it is none of the images to import
 	fmt.Printf("\n%d tarballs of %.1f MB, read and verified at once\n\n", packedFiles, float64(packedBytes)/1e6)
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(table, "\ttime\tpeak memory")
