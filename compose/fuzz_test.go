@@ -63,14 +63,15 @@ func faultOf(d Diagnostic, text string) string {
 	if strings.HasPrefix(d.Path, ".") && !strings.Contains(text, d.Path) { // a key may begin so
 		return "the path is none"
 	}
-	lines := strings.Split(text, "\n")
+	all := text
 	if d.File != "-" {
 		read, err := os.ReadFile(d.File)
 		if err != nil {
 			return "there is no such file"
 		}
-		lines = strings.Split(string(read), "\n")
+		all = string(read)
 	}
+	lines := lines(all)
 	if d.Line < 0 || d.Line > len(lines) || d.Line == 0 && d.Column != 0 {
 		return "the line is not in the file"
 	}

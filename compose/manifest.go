@@ -147,7 +147,7 @@ func textShift(n *yaml.Node, manifest []byte) func(line, column int) (int, int) 
 	}
 	first, _, _ := strings.Cut(strings.TrimLeft(n.Value, "\n"), "\n")
 	blank := len(n.Value) - len(strings.TrimLeft(n.Value, "\n"))
-	indent := strings.Index(line(manifest, n.Line+1+blank), first)
+	indent := strings.Index(Line(string(manifest), n.Line+1+blank), first)
 	return func(line, column int) (int, int) {
 		if column > 0 {
 			column += max(indent, 0)

@@ -38,7 +38,7 @@ func (d *document) at(n *yaml.Node) (line, column int) {
 
 // properties is how many columns the anchor and the tag in front of a value take.
 func properties(text []byte, number, column int) int {
-	runes := []rune(line(text, number))
+	runes := []rune(Line(string(text), number))
 	at := column - 1
 	for at < len(runes) && (runes[at] == '&' || runes[at] == '!') {
 		for at < len(runes) && runes[at] != ' ' {

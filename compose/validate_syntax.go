@@ -23,7 +23,7 @@ func syntax(name string, text []byte, err error) *Diagnostic {
 	if end := bytes.Count(bytes.TrimSuffix(text, []byte("\n")), []byte("\n")) + 1; d.Line > end { // what is missing there is missed behind it
 		d.Line, d.Column = end, 0
 	}
-	at := line(text, d.Line)
+	at := Line(string(text), d.Line)
 	d.Message, d.Hint = syntaxMessage(err, at)
 	if tab := strings.IndexByte(at, '\t'); d.Column == 0 && tab >= 0 && strings.TrimSpace(at[:tab]) == "" {
 		d.Column = tab + 1
@@ -86,14 +86,6 @@ func syntaxMessage(err error, at string) (message, hint string) {
 	}
 	plain := text[strings.LastIndex(text, ": ")+1:]
 	return "the YAML can't be read: " + strings.TrimSpace(plain), ""
-}
-
-func line(text []byte, number int) string {
-	lines := bytes.Split(text, []byte("\n"))
-	if number < 1 || number > len(lines) {
-		return ""
-	}
-	return string(lines[number-1])
 }
 
 // structure finds what is wrong with a document before its meaning is looked at: no mapping at the top, a key that

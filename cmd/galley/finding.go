@@ -1,10 +1,7 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -39,7 +36,7 @@ func (c *cli) printExcerpt(d compose.Diagnostic, look style) {
 	if !ok {
 		return
 	}
-	line = strings.ReplaceAll(strings.TrimRight(line, "\r"), "\t", " ")
+	line = strings.ReplaceAll(line, "\t", " ")
 	hidden := secretive().MatchString(line) || strings.Contains(d.Path, "environment")
 	if hidden {
 		line = withoutValue(line)
@@ -82,23 +79,16 @@ func (c *cli) sourceLine(d compose.Diagnostic) (string, bool) {
 	if d.Line == 0 {
 		return "", false
 	}
-	var r io.Reader = bytes.NewReader(c.stdinText)
+	text := c.stdinText
 	if d.File != "-" {
-		file, err := os.Open(c.absolute(d.File))
+		read, err := os.ReadFile(c.absolute(d.File))
 		if err != nil {
 			return "", false
 		}
-		defer file.Close()
-		r = file
+		text = read
 	}
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, 1<<20)
-	for n := 1; lines.Scan(); n++ {
-		if n == d.Line {
-			return lines.Text(), true
-		}
-	}
-	return "", false
+	line := compose.Line(string(text), d.Line)
+	return line, line != ""
 }
 
 func (c *cli) absolute(path string) string {
