@@ -251,7 +251,8 @@ func (c *checker) ownerByRule(name, separator string) (service string, ok bool) 
 }
 
 // resourceNames reports networks, and volumes of several definitions, that have one name: the Engine has one of them, which
-// each would have as it is defined itself. What no service uses is not made. docker compose refuses such networks, by their label, when it makes the second.
+// each would have as it is defined itself. What no service uses is not made. docker compose refuses such networks, by their
+// label, when it makes the second.
 func (c *checker) resourceNames() {
 	used, networks := usedBy(c.project.Services), map[string]string{}
 	for _, key := range sortedKeys(c.project.Networks) {

@@ -21,7 +21,7 @@ const endpointSysctls = "com.docker.network.endpoint.sysctls"
 // interface is left to the Engine's refusal, which tells the way out.
 // Source: moby, api/server/router/container/container_routes.go, handleSysctlBC.
 func withEndpointSysctls(p *compose.Project, api string) *compose.Project {
-	if versions.LessThan(api, "1.46") {
+	if versions.LessThan(api, "1.46") || !slices.ContainsFunc(p.Services, tunesInterface) {
 		return p
 	}
 	moved := *p
@@ -37,6 +37,19 @@ func withEndpointSysctls(p *compose.Project, api string) *compose.Project {
 		moved.Services[i] = &copied
 	}
 	return &moved
+}
+
+// tunesInterface tells whether there is anything to move: each comparison asks, and few recipes have it.
+func tunesInterface(s *compose.Service) bool {
+	tunes := func(host container.HostConfig) bool {
+		for name := range host.Sysctls {
+			if interfaceSysctl(name) != "" {
+				return true
+			}
+		}
+		return false
+	}
+	return tunes(s.Host) || slices.ContainsFunc(s.PreStart, func(init compose.Init) bool { return tunes(init.Host) })
 }
 
 // moveSysctls changes host, and returns the endpoints with what was in it.
