@@ -213,6 +213,7 @@ func DiffImages(archives []imports.Archive, have *Store, opts LoadOptions) *Plan
 	for _, a := range archives {
 		d.archive(a)
 	}
+	d.spread()
 	return &Plan{Steps: d.steps(), Warnings: d.warnings, parallel: d.loads.parallel}
 }
 

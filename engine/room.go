@@ -66,13 +66,11 @@ func (s *Store) fits(plan *Plan) error {
 			continue
 		}
 		spool = max(spool, a.spool())
-		for _, w := range a.wanted {
-			for i, chain := range chains(w.Image.DiffIDs) {
-				if !seen[chain] && !s.Chains[chain] {
-					layers += w.Image.Layers[i].Size
-				}
-				seen[chain] = true
+		for _, p := range a.parts() {
+			if !seen[p.chain] && !s.Chains[p.chain] {
+				layers += p.bytes
 			}
+			seen[p.chain] = true
 		}
 	}
 	if need := max(layers+spool, s.Room); need > have {
