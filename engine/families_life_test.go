@@ -15,7 +15,7 @@ func lifeFamilies() map[string]family {
 			recipe: lifeRecipe,
 			inside: map[string]map[string]string{
 				"db-1":  {"test -e /tmp/ready && echo ready": "ready"},
-				"web-1": {"ls /data; cat /data/prepared": "migrated\nprepared\nprepared"},
+				"web-1": {"ls /data": "migrated"},
 			},
 			outside: func(t *testing.T, s *suite) {
 				equal(t, "the one-shot's code", s.inspect(t, "migrate-1").State.ExitCode, 0)
@@ -28,6 +28,21 @@ func lifeFamilies() map[string]family {
 				s.mustUp(t, s.load(t, strings.Replace(lifeRecipe, "on-failure:4", "on-failure:4\n    scale: 0", 1)), engine.DiffOptions{})
 				equal(t, "what pre_stop left", s.exec(t, "db-1", "ls", "/data/stopped"), "/data/stopped")
 			},
+		},
+		"hooks before the start": {
+			alone: "it doesn't know pre_start",
+			recipe: `
+services:
+  web:
+    image: busybox
+    command: sleep infinity
+    init: true
+    network_mode: none
+    volumes: ["data:/data"]
+    pre_start: [{image: busybox, command: [sh, -c, "echo prepared >/data/prepared"], user: root}]
+volumes: {data: {}}
+`,
+			inside: map[string]map[string]string{"web-1": {"cat /data/prepared": "prepared"}},
 		},
 		"the interval while starting": {
 			api: "1.44",
@@ -64,7 +79,6 @@ services:
     healthcheck: {disable: true}
     depends_on: {migrate: {condition: service_completed_successfully}}
     volumes: ["data:/data"]
-    pre_start: [{image: busybox, command: [sh, -c, "echo prepared >/data/prepared"], user: root}]
     pre_stop: [{command: [touch, /data/stopped]}]
 volumes: {data: {}}
 `

@@ -35,7 +35,6 @@ services:
     extra_hosts: {db.example: 192.0.2.7, gateway.example: host-gateway}
     ports: ["127.0.0.1::80", "[::1]::81/udp"]
     expose: ["9000"]
-  nameless: {<<: *base, networks: {back: {use_service_name_alias: false}}}
 networks:
   front:
     enable_ipv6: true
@@ -63,7 +62,6 @@ networks:
 					"grep db.example /etc/hosts | tr -s '\\t ' ' '":                             "192.0.2.7 db.example",
 					"grep -c gateway.example /etc/hosts":                                        "1",
 				},
-				"nameless-1": {"nslookup nameless 127.0.0.11 >/dev/null 2>&1 || echo none": "none"},
 			},
 			outside: func(t *testing.T, s *suite) {
 				front := s.inspect(t, "web-1").NetworkSettings.Networks[s.project+"_front"]
@@ -82,6 +80,17 @@ networks:
 				_, exposed := c.ExposedPorts["9000/tcp"]
 				equal(t, "the exposed port", exposed, true)
 			},
+		},
+		"services without their names": {
+			alone: "it doesn't know use_service_name_alias",
+			recipe: `
+services:
+  web: {image: busybox, command: sleep infinity, init: true, networks: {default: {use_service_name_alias: false, aliases: [www]}}}
+`,
+			inside: map[string]map[string]string{"web-1": {
+				"nslookup web 127.0.0.11 >/dev/null 2>&1 || echo none": "none",
+				"nslookup www 127.0.0.11 >/dev/null && echo found":     "found",
+			}},
 		},
 		"links on the default bridge": {
 			recipe: bridgeLinks,

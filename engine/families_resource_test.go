@@ -58,6 +58,7 @@ services:
 			},
 		},
 		"sysctls of an interface": {
+			alone: "it leaves them where newer Engines refuse them",
 			recipe: `
 services:
   web: {image: busybox, command: sleep infinity, init: true, sysctls: {net.ipv4.conf.eth0.log_martians: "1", net.ipv4.tcp_syncookies: "0"}}

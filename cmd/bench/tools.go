@@ -57,15 +57,14 @@ func contestants(ctx context.Context, galley, self string) ([]tool, error) {
 
 // composeV2 is the newest docker-compose 2 of Debian: one program.
 func composeV2(ctx context.Context) (tool, error) {
-	root, err := dockerd.Unpack(ctx, dockerd.Packages{Suite: "sid", Names: []string{"docker-compose"}}, os.Stderr)
+	program, version, err := dockerd.DockerCompose(ctx, os.Stderr)
 	if err != nil {
 		return tool{}, err
 	}
-	program := filepath.Join(root, "usr/libexec/docker/cli-plugins/docker-compose")
-	peer, err := compose(ctx, os.Environ(), program)
+	peer := compose(version, os.Environ(), program)
 	peer.program, peer.modern = program, true
 	peer.plan = func(r, p string) []string { return []string{program, "-f", r, "-p", p, "up", "-d", "--dry-run"} }
-	return peer, err
+	return peer, nil
 }
 
 // composeV1 is docker-compose 1.29, in Python, the last of its line. It brings its own Python, because the machine's may
@@ -89,24 +88,24 @@ func composeV1(ctx context.Context) (tool, error) {
 		return tool{}, fmt.Errorf("finding Python's libraries: %w", err)
 	}
 	env := append(os.Environ(), "PYTHONHOME="+filepath.Join(root, "usr"), "LD_LIBRARY_PATH="+strings.Join(append(libraries, also...), ":"))
-	return compose(ctx, env, filepath.Join(root, "usr/bin/python3"), filepath.Join(root, "usr/bin/docker-compose"))
-}
-
-// compose describes a docker-compose that these words call, after trying it.
-func compose(ctx context.Context, env []string, words ...string) (tool, error) {
-	with := func(more ...string) []string { return append(append([]string{}, words...), more...) }
-	probe := with("version", "--short")
-	cmd := exec.CommandContext(ctx, probe[0], probe[1:]...)
-	cmd.Env = env
-	version, err := cmd.CombinedOutput()
+	python, script := filepath.Join(root, "usr/bin/python3"), filepath.Join(root, "usr/bin/docker-compose")
+	probe := exec.CommandContext(ctx, python, script, "version", "--short")
+	probe.Env = env
+	version, err := probe.CombinedOutput()
 	if err != nil {
 		return tool{}, &dockerd.UnavailableError{Reason: fmt.Sprintf("it does not run here: %v: %s", err, version)}
 	}
+	return compose(strings.TrimSpace(string(version)), env, python, script), nil
+}
+
+// compose describes a docker-compose that these words call.
+func compose(version string, env []string, words ...string) tool {
+	with := func(more ...string) []string { return append(append([]string{}, words...), more...) }
 	return tool{
-		name:  "docker-compose " + strings.TrimSpace(string(version)),
+		name:  "docker-compose " + version,
 		env:   env,
 		up:    func(r, p string) []string { return with("-f", r, "-p", p, "up", "-d") },
 		check: func(r string) []string { return with("-f", r, "config", "-q") },
 		down:  func(r, p string) []string { return with("-f", r, "-p", p, "down") },
-	}, nil
+	}
 }
