@@ -79,7 +79,7 @@ func unlike() map[string]string {
 		"bosh-vault": manifest, "manifest": manifest, "manifest-words": manifest,
 		"every-attribute": attribute, "hooks": attribute, "mastodon": attribute,
 		"no-services": "there is nothing in it",
-		"kafka-kraft": "it wants a legacy limit and its deploy one to be the same text",
+		"kafka-kraft": "it refuses mem_limit beside other limits of deploy.resources",
 		"locked":      "it knows no locks",
 	}
 }
