@@ -53,7 +53,7 @@ func (c *checker) add(severity Severity, code, path, message, hint string) {
 
 // gone tells whether an entry was taken out because of another mistake: what is missing for that reason is no news.
 func (c *checker) gone(path string) bool {
-	return slices.ContainsFunc(c.pruned, func(p string) bool { return p == path || starts(path, p) })
+	return slices.ContainsFunc(c.pruned, func(p string) bool { return starts(path, p) || starts(p, "include") })
 }
 
 // incomplete tells whether something of a service was taken out that may have been its image, misspelt or inherited.

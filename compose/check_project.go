@@ -102,6 +102,9 @@ func (c *checker) published() []published {
 		if s.NetworkMode == "host" || s.NetworkMode == "none" || isShared(s.NetworkMode) || s.GetScale() == 0 {
 			continue // these modes publish nothing
 		}
+		if c.unsure(name, "profiles", "network_mode", "deploy.replicas", "scale") {
+			continue
+		}
 		for i, port := range s.Ports {
 			first, last, err := portRange(port.Published)
 			if err != nil || first == 0 {
@@ -131,8 +134,7 @@ type takenPorts map[int][]published
 // starts has given it back.
 func (c *checker) blocking(taken takenPorts, p published, port int) *published {
 	for i, other := range taken[port] {
-		if other.protocol == p.protocol && overlap(p.ip, other.ip) &&
-			!c.completesBefore(other.service, p.service) && !c.completesBefore(p.service, other.service) {
+		if other.protocol == p.protocol && overlap(p.ip, other.ip) && !c.inTurn(other.service, p.service) {
 			return &taken[port][i]
 		}
 	}
@@ -146,7 +148,7 @@ func (c *checker) addresses() {
 		s := c.project.Services[name]
 		for _, key := range sortedKeys(s.Networks) {
 			on := s.Networks[key]
-			if on == nil || s.GetScale() != 1 {
+			if on == nil || s.GetScale() != 1 || c.unsure(name, "profiles") {
 				continue // of several replicas, lowering says so
 			}
 			for attribute, address := range map[string]string{"ipv4_address": on.Ipv4Address, "ipv6_address": on.Ipv6Address} {
@@ -156,7 +158,7 @@ func (c *checker) addresses() {
 				}
 				path := "services." + name + ".networks." + key + "." + attribute
 				at := [2]string{key, addr.String()}
-				other := slices.IndexFunc(owner[at], func(o string) bool { return !c.completesBefore(o, name) && !c.completesBefore(name, o) })
+				other := slices.IndexFunc(owner[at], func(o string) bool { return !c.inTurn(o, name) })
 				switch {
 				case other >= 0:
 					c.add(Error, "duplicate-address", path, fmt.Sprintf("%s on network %q is already the address of service %q", addr, key, owner[at][other]), "")
@@ -181,6 +183,11 @@ func gateways(n types.NetworkConfig) []netip.Addr {
 		}
 	}
 	return all
+}
+
+// inTurn tells whether one of two services starts only after the other one has completed, or may do so.
+func (c *checker) inTurn(a, b string) bool {
+	return c.unsure(a, "depends_on") || c.unsure(b, "depends_on") || c.completesBefore(a, b) || c.completesBefore(b, a)
 }
 
 // completesBefore tells whether a service starts only after another one has completed.
@@ -222,7 +229,7 @@ func (c *checker) containerNames(separator string) {
 	owner := map[string]string{}
 	for _, name := range c.project.ServiceNames() {
 		s := c.project.Services[name]
-		if s.ContainerName == "" {
+		if s.ContainerName == "" || c.unsure(name, "profiles") {
 			continue
 		}
 		other, taken := owner[s.ContainerName]

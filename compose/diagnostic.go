@@ -29,7 +29,7 @@ type Diagnostic struct {
 	// Line and Column count from 1; 0 means unknown.
 	Line   int `json:"line,omitempty"`
 	Column int `json:"column,omitempty"`
-	// Path is the dotted path in the recipe, as "services.web.ports[0]".
+	// Path is the dotted path in the recipe, as "services.web.ports[0]"; the index is that of the file.
 	Path string `json:"path,omitempty"`
 	// aboutKey says that the key at Path is meant, not its value.
 	aboutKey bool

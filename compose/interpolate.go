@@ -195,11 +195,11 @@ func (d *document) scalars(visit func(n *yaml.Node, path string, around entry)) 
 		case yaml.MappingNode:
 			for i := 0; i+1 < len(n.Content); i += 2 {
 				at := join(path, n.Content[i].Value)
-				walk(n.Content[i+1], at, entry{mapping: n, key: n.Content[i], path: at})
+				walk(n.Content[i+1], at, entry{around: n, node: n.Content[i], path: at})
 			}
 		case yaml.SequenceNode:
-			for i, item := range n.Content {
-				walk(item, path+"["+strconv.Itoa(i)+"]", around)
+			for i := range n.Content {
+				walk(n.Content[i], item(path, i), around.item(n, i))
 			}
 		}
 	}

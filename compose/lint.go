@@ -238,3 +238,6 @@ func (c *linter) mountOptions(doc *document) {
 		}
 	})
 }
+
+// mountPath fits the path of a service's mount.
+func mountPath() *regexp.Regexp { return regexp.MustCompile(`^services\..+\.volumes\[\d+\]$`) }

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/compose-spec/compose-go/v2/consts"
 	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/schema"
 	"github.com/compose-spec/compose-go/v2/types"
@@ -111,6 +112,9 @@ func (f *file) mentions(key string) bool { return bytes.Contains(f.text, []byte(
 
 // config is the file as the loader takes it; edited ones are written anew from their nodes.
 func (f *file) config(edited bool) types.ConfigFile {
+	if edited {
+		defer closeGaps(f.docs)()
+	}
 	config := types.ConfigFile{Filename: f.name, Content: f.text}
 	switch {
 	case f.mapping:
@@ -188,7 +192,7 @@ func (r *recipe) finish(l *loaded) *Project {
 		lowered = slices.DeleteFunc(lowered, func(d Diagnostic) bool { return d.Code == codeNoTest })
 	}
 	pinned := r.pin(project, l.project.DisabledServices)
-	found = withoutInherited(slices.Concat(found, lowered, pinned, tooNew(project, r.engineAPI)))
+	found = r.withoutInherited(slices.Concat(found, lowered, pinned, tooNew(project, r.engineAPI)))
 	r.report(found)
 	r.placeRequirements(project)
 	if l.inconsistent != nil && len(r.pruned) == 0 && invalid(found) == nil && r.locate() {
@@ -235,10 +239,30 @@ func (r *recipe) load(ctx context.Context) (l *loaded, err error) {
 	if !strings.Contains(err.Error(), "can't set distinct values") { // lowering says so, where both are set
 		l.inconsistent = err
 	}
+	restoreExtensions(model)
 	if l.project, err = loader.ModelToProject(model, options, details); err != nil {
 		return nil, err
 	}
 	return l, nil
+}
+
+// restoreExtensions puts the extensions of a model, which the loader keeps apart once it has bound it, back in their places, so
+// that it can be bound again.
+func restoreExtensions(value any) {
+	switch value := value.(type) {
+	case map[string]any:
+		if apart, ok := value[consts.Extensions].(map[string]any); ok {
+			delete(value, consts.Extensions)
+			maps.Copy(value, apart)
+		}
+		for _, v := range value {
+			restoreExtensions(v)
+		}
+	case []any:
+		for _, v := range value {
+			restoreExtensions(v)
+		}
+	}
 }
 
 // named are the profiles of the services that the caller names (compose-spec, profiles: "explicitly targeted").
@@ -414,9 +438,13 @@ func (r *recipe) report(diagnostics []Diagnostic) {
 		if d.File == "" {
 			s := r.index.find(d.Path)
 			f.place(s)
+			f.Path = s.numbered(d.Path)
 			if (d.aboutKey || d.Code == "unknown-key") && s.key != nil {
 				f.Line, f.Column = s.doc.at(s.key) // not its value: that may be right elsewhere
 			}
+		}
+		if r.follows(f.Diagnostic) {
+			continue
 		}
 		if r.lax && slices.ContainsFunc(r.diagnostics, f.samePlace) {
 			continue // of what the schema refuses, and what was loaded in spite of it

@@ -116,7 +116,7 @@ func (s *serviceLowering) checkParents(parents []string) {
 }
 
 // withoutInherited drops what is found in a container of pre_start only because it is so in its service.
-func withoutInherited(found []Diagnostic) []Diagnostic {
+func (r *recipe) withoutInherited(found []Diagnostic) []Diagnostic {
 	type what struct{ path, message string }
 	said := map[what]bool{}
 	for _, d := range found {
@@ -127,6 +127,15 @@ func withoutInherited(found []Diagnostic) []Diagnostic {
 		if !ok {
 			return false
 		}
-		return said[what{path, outsideHook(d.Message)}]
+		return said[what{path, outsideHook(d.Message)}] && !r.saysItself(d.Path, path)
 	})
+}
+
+// saysItself tells whether a container of pre_start has an attribute that its service has too.
+func (r *recipe) saysItself(hook, service string) bool {
+	if !r.locate() {
+		return false
+	}
+	own := r.index.find(hook)
+	return own.rest == "" && own.node() != r.index.find(service).node()
 }

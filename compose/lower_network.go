@@ -166,8 +166,8 @@ func (s *serviceLowering) checkAddress(key, attribute, address string, is func(n
 		return
 	}
 	on := s.lowering.src.Networks[key]
-	if on.External {
-		return
+	if bool(on.External) || slices.ContainsFunc(on.Ipam.Config, func(pool *types.IPAMPool) bool { return pool != nil && !isSubnet(pool.Subnet) }) {
+		return // of what is no subnet, checkPool tells
 	}
 	var subnets []string
 	for _, subnet := range subnetsOf(on) {
@@ -184,6 +184,11 @@ func (s *serviceLowering) checkAddress(key, attribute, address string, is func(n
 		return
 	}
 	s.refuse(attribute, "address-outside-subnet", "", "%s is outside of network %q, which is %s", address, key, strings.Join(subnets, " and "))
+}
+
+func isSubnet(text string) bool {
+	_, err := netip.ParsePrefix(text)
+	return text == "" || err == nil
 }
 
 // names lowers how the container is called and how it finds others.

@@ -84,30 +84,48 @@ type spot struct {
 	key, value *yaml.Node
 	// rest is the part that wasn't found; empty for a whole match.
 	rest string
-	// entry is the innermost mapping entry around the spot, or around the list it lies in: taking an item out of a list
-	// would shift the others.
-	entry  entry
-	listed bool
+	// entry is what can be taken out at the spot: a key of a mapping, or an item of a list.
+	entry entry
 	// replaces tells that the document puts the spot, or what is around it, in place of what files before it say.
 	replaces bool
 }
 
-// entry is one key of a mapping, with its dotted path.
+// entry is one key of a mapping or one item of a list, with its dotted path.
 type entry struct {
-	mapping, key *yaml.Node
+	around, node *yaml.Node
 	path         string
 }
 
-// cut takes the entry out of its mapping.
+// item is the entry of an item of the list that an entry holds. Where items have a meaning only together, it is the list.
+func (e entry) item(list *yaml.Node, i int) entry {
+	if contains("command entrypoint test", e.path[strings.LastIndexByte(e.path, '.')+1:]) {
+		return e
+	}
+	return entry{around: list, node: list.Content[i], path: item(e.path, i)}
+}
+
+// gap is the tag of what stands in the place of an item that was taken out of a list, so that the others keep their numbers.
+const gap = "!gap"
+
+// isGap tells whether an item of a list is none to the loader: it was taken out, or is marked so.
+func isGap(item *yaml.Node) bool { return item.Tag == gap || item.Tag == "!reset" }
+
+// cut takes the entry out of its mapping or list.
 func (e entry) cut() bool {
-	if e.mapping == nil {
+	if e.around == nil {
 		return false
 	}
-	at := slices.Index(e.mapping.Content, e.key)
-	if at < 0 || at%2 == 1 {
+	at := slices.Index(e.around.Content, e.node)
+	switch {
+	case at < 0:
 		return false
+	case e.around.Kind == yaml.SequenceNode:
+		e.around.Content[at] = &yaml.Node{Kind: yaml.ScalarNode, Tag: gap, Line: e.node.Line, Column: e.node.Column}
+	case at%2 == 1:
+		return false
+	default:
+		e.around.Content = slices.Delete(e.around.Content, at, at+2)
 	}
-	e.mapping.Content = slices.Delete(e.mapping.Content, at, at+2)
 	return true
 }
 
@@ -173,9 +191,7 @@ func (s spot) intoMapping(mapping *yaml.Node) (spot, bool) {
 	next.path = join(s.path, key)
 	next.rest = rest[len(key):]
 	next.replaces = s.replaces || next.value != nil && slices.Contains([]string{"!override", "!reset"}, next.value.Tag)
-	if !s.listed {
-		next.entry = entry{mapping: holder, key: next.key, path: next.path}
-	}
+	next.entry = entry{around: holder, node: next.key, path: next.path}
 	return next, true
 }
 
@@ -250,7 +266,7 @@ func (s spot) intoSequence(list *yaml.Node) (spot, bool) {
 
 func (s spot) item(list *yaml.Node, i int, rest string) spot {
 	next := s
-	next.listed = true
+	next.entry = s.entry.item(list, i)
 	next.key, next.value, next.rest = nil, resolve(list.Content[i]), rest
 	next.path = s.path + "[" + strconv.Itoa(i) + "]"
 	return next

@@ -25,7 +25,7 @@ func (x *index) member(path string) (spot, bool) {
 	list, after, _ := strings.Cut(path[hook:], "[")
 	at, rest, ok := cutIndex(after)
 	if !ok {
-		return spot{}, false
+		return x.inMember(path[:hook], path[hook:])
 	}
 	members := x.members(path[:hook]+list, 0)
 	if at >= len(members) {
@@ -34,6 +34,17 @@ func (x *index) member(path string) (spot, bool) {
 	s := members[at].spot
 	s.rest = rest
 	return s.follow(), true
+}
+
+// inMember finds an attribute of a container of pre_start: what is found of it in that container.
+func (x *index) inMember(hook, attribute string) (spot, bool) {
+	item, inside := strings.CutSuffix(hook, ".")
+	if !inside || !strings.HasSuffix(item, "]") {
+		return spot{}, false
+	}
+	s, ok := x.member(item)
+	s.rest = attribute
+	return s.follow(), ok
 }
 
 // members returns the items of a list of the merged recipe, in the order that the loader gives them.
@@ -72,7 +83,7 @@ func (s spot) members(attribute string) []member {
 	case yaml.SequenceNode:
 		spots = nil
 		for i, node := range s.value.Content {
-			if node.Tag != "!reset" {
+			if !isGap(node) {
 				spots = append(spots, s.item(s.value, i, ""))
 			}
 		}

@@ -33,7 +33,7 @@ func (f *finding) place(s spot) {
 
 // rounds is how often a broken recipe is tried again without its faults; each round ends at the first fault that only
 // the loader sees.
-const rounds = 20
+const rounds = 100
 
 // examine finds all that is wrong with a recipe that didn't load. It takes out what is wrong, and tries again, so that
 // one mistake doesn't hide the others. It returns what could be loaded in the end, or nil.

@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/compose-spec/compose-go/v2/format"
+	"github.com/compose-spec/compose-go/v2/interpolation"
+	"github.com/compose-spec/compose-go/v2/loader"
+	"github.com/compose-spec/compose-go/v2/tree"
 	"github.com/compose-spec/compose-go/v2/types"
 	"go.yaml.in/yaml/v4"
 )
@@ -79,6 +81,7 @@ func (r *recipe) translate(failure error) []finding {
 				f.Message = withKey(f.Message, f.Path)
 				s := r.index.find(f.Path)
 				f.place(s)
+				f.Path = s.numbered(f.Path)
 				f.among(s)
 			} else {
 				r.quote(&f, expand("$1"))
@@ -86,10 +89,18 @@ func (r *recipe) translate(failure error) []finding {
 			found = append(found, f)
 		}
 		if len(found) > 0 {
-			return found
+			return r.ownOnly(found)
 		}
 	}
 	return []finding{{Diagnostic: r.whole("invalid-recipe", "the recipe can't be loaded: "+tidy(text))}}
+}
+
+// ownOnly drops what is said of a container of pre_start that has it from its service, of which it is said too.
+func (r *recipe) ownOnly(found []finding) []finding {
+	return slices.DeleteFunc(slices.Clone(found), func(f finding) bool {
+		path, inHook := inheritedPath(f.Path)
+		return inHook && r.index.find(f.Path).rest != "" && slices.ContainsFunc(found, func(of finding) bool { return of.Path == path && of.Message == f.Message })
+	})
 }
 
 // among points a finding about a list or mapping at the item or key that its message quotes.
@@ -107,6 +118,13 @@ func (f *finding) among(s spot) {
 		for _, text := range []string{text, strings.TrimSpace(key)} {
 			if text != "" && slices.Contains(strings.FieldsFunc(f.Message, func(c rune) bool { return strings.ContainsRune(" '\",", c) }), text) {
 				f.Line, f.Column = s.doc.at(s.value.Content[i])
+				switch {
+				case f.Code == "conflicting-keys": // each of them may be the wrong one
+				case step == 2:
+					f.entry = entry{around: s.value, node: s.value.Content[i], path: join(s.path, text)}
+				default:
+					f.entry = s.entry.item(s.value, i)
+				}
 				return
 			}
 		}
@@ -175,9 +193,10 @@ func (r *recipe) whole(code, message string) Diagnostic {
 	return d
 }
 
-// loaderPath writes a path of the loader's ("services[web].ports[0]", "services.web.volumes.[]") as ours.
+// loaderPath writes a path of the loader's ("services[web].ports[0]", "services.web.volumes.[0]") as ours.
 func loaderPath(path string) string {
 	path = regexp.MustCompile(`^([a-z]+)\[([^\]]+)\]`).ReplaceAllString(path, "$1.$2")
+	path = regexp.MustCompile(`\.\[(\d+)\]`).ReplaceAllString(path, "[$1]")
 	return strings.ReplaceAll(path, ".[]", "")
 }
 
@@ -191,64 +210,6 @@ func tidy(message string) string {
 		message = strings.ToLower(message[:1]) + message[1:]
 	}
 	return strings.TrimSuffix(message, ".")
-}
-
-// entries finds the short forms of ports and volumes that can't be read. The loader stops at the first, without a path.
-func (r *recipe) entries() []finding {
-	var found []finding
-	shortForm := regexp.MustCompile(`^services\..+\.(ports|volumes|expose)\[\d+\]$`)
-	for _, doc := range r.index.everything() {
-		doc.scalars(func(n *yaml.Node, path string, around entry) {
-			list := shortForm.FindStringSubmatch(path)
-			if list == nil {
-				return
-			}
-			text, err := doc.interpolated(n.Value)
-			if err != nil {
-				return
-			}
-			var f finding
-			switch list[1] {
-			case "ports":
-				if _, err = types.ParsePortConfig(text); err == nil {
-					return
-				}
-				f = doc.finding(n, path, "invalid-port", fmt.Sprintf("%q is no port mapping: %s", n.Value, tidy(err.Error())))
-				f.Hint = "write it as [[ADDRESS:]HOST_PORT:]CONTAINER_PORT[/PROTOCOL]"
-			case "volumes":
-				if _, err = format.ParseVolume(text); err == nil {
-					return
-				}
-				f = doc.finding(n, path, "invalid-mount", fmt.Sprintf("%q is no volume mapping", n.Value))
-				f.Hint = "write it as [SOURCE:]TARGET[:MODE]"
-			default:
-				return
-			}
-			f.entry = around
-			found = append(found, f)
-		})
-	}
-	for _, doc := range r.index.everything() {
-		found = append(found, doc.sourceless()...)
-	}
-	return found
-}
-
-// mountPath fits the path of a service's mount.
-func mountPath() *regexp.Regexp { return regexp.MustCompile(`^services\..+\.volumes\[\d+\]$`) }
-
-// sourceless finds the bind mounts without a source.
-func (d *document) sourceless() []finding {
-	var found []finding
-	inVolumes := mountPath()
-	d.mappings(func(n *yaml.Node, path string) {
-		if inVolumes.MatchString(path) && scalar(child(n, "type")) == types.VolumeTypeBind && scalar(child(n, "source")) == "" {
-			f := d.finding(n, path, "missing-key", `a bind mount lacks "source"`)
-			f.entry = d.walk(path).entry
-			found = append(found, f)
-		}
-	})
-	return found
 }
 
 // circles finds files that include each other, and services that extend each other.
@@ -340,15 +301,40 @@ func (r *recipe) casts(doc *document, err error) []finding {
 	var found []finding
 	pattern := regexp.MustCompile(`error while interpolating (\S+): failed to cast to expected type: (.*)`)
 	for _, match := range pattern.FindAllStringSubmatch(err.Error(), -1) {
-		path := loaderPath(match[1])
 		want := "a number"
 		if strings.Contains(match[2], "boolean") {
 			want = "true or false"
 		}
-		name := path[strings.LastIndexByte(path, '.')+1:]
-		f := finding{Diagnostic: Diagnostic{Severity: Error, Code: "wrong-type", Path: path, Message: fmt.Sprintf("%q must be %s", name, want)}}
-		f.place(doc.walk(path))
-		found = append(found, f)
+		for _, s := range doc.uncast(match[1]) {
+			name := s.path[strings.LastIndexByte(s.path, '.')+1:]
+			f := finding{Diagnostic: Diagnostic{Severity: Error, Code: "wrong-type", Path: s.path, Message: fmt.Sprintf("%q must be %s", name, want)}}
+			f.place(s)
+			found = append(found, f)
+		}
 	}
+	return found
+}
+
+// uncast finds the values that the loader can't cast at one of its paths, in which every item of a list is "[]".
+func (d *document) uncast(path string) []spot {
+	if !strings.Contains(path, tree.PathMatchList) {
+		return []spot{d.walk(path)}
+	}
+	var cast interpolation.Cast
+	for pattern, c := range loader.ToOptions(&types.ConfigDetails{}, nil).Interpolate.TypeCastMapping {
+		if tree.Path(path).Matches(pattern) {
+			cast = c
+		}
+	}
+	var found []spot
+	d.each(strings.ReplaceAll(path, tree.PathMatchList, "*"), func(s spot) {
+		text, err := d.interpolated(scalar(s.value))
+		if cast == nil || err != nil || s.value.ShortTag() != "!!str" {
+			return
+		}
+		if _, err := cast(text); err != nil {
+			found = append(found, s)
+		}
+	})
 	return found
 }

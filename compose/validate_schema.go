@@ -40,6 +40,7 @@ func (r *recipe) conformance(doc *document) []finding {
 		return found
 	}
 	v := violations{doc: doc, names: schemaNames(), pruned: r.pruned}
+	v.relocate(violation)
 	v.collect(violation)
 	v.misspelt()
 	return append(found, v.found...)
@@ -67,7 +68,7 @@ type plainer struct {
 	budget int
 }
 
-// reset stands for an entry with the tag !reset, which the loader takes out.
+// reset stands for an entry with the tag !reset, which the loader takes out, and for one that was taken out here.
 type reset struct{}
 
 func (p *plainer) plain(n *yaml.Node) any {
@@ -78,7 +79,7 @@ func (p *plainer) plain(n *yaml.Node) any {
 		return nil
 	}
 	switch {
-	case n.Tag == "!reset":
+	case isGap(n):
 		return reset{}
 	case n.Kind == yaml.MappingNode:
 		return p.mapping(n)
@@ -145,6 +146,14 @@ type violations struct {
 	// pruned are entries already taken out; a key that is missing for that reason is no news.
 	pruned []string
 	found  []finding
+}
+
+// relocate gives a violation, and what it comes from, the places that the document has.
+func (v *violations) relocate(e *jsonschema.ValidationError) {
+	e.InstanceLocation = v.doc.inDocument(e.InstanceLocation)
+	for _, c := range e.Causes {
+		v.relocate(c)
+	}
 }
 
 func (v *violations) collect(e *jsonschema.ValidationError) {
@@ -244,6 +253,9 @@ func (v *violations) leaf(e *jsonschema.ValidationError) {
 			return // the loader takes one of them, before it asks the schema
 		}
 		second := append(slices.Clone(at), fmt.Sprint(k.Duplicates[1]))
+		if s := v.doc.walk(dotted(at)); s.rest == "" && s.value.Kind == yaml.SequenceNode {
+			second[len(at)], _ = nth(s.value, second[len(at)])
+		}
 		v.add(second, "duplicate-item", fmt.Sprintf("%q holds the same item twice", name))
 	case *kind.Minimum:
 		v.add(at, "invalid-value", fmt.Sprintf("%q must be at least %s", name, k.Want.RatString()))

@@ -141,14 +141,14 @@ func (v *structureVisit) mapping(n *yaml.Node, path string) {
 		case twice:
 			f := v.doc.finding(key, at, "duplicate-key", fmt.Sprintf("%q stands twice in one mapping", key.Value))
 			f.Hint = fmt.Sprintf("it first stands in line %d", first)
-			f.entry = entry{mapping: n, key: key, path: at}
+			f.entry = entry{around: n, node: key, path: at}
 			v.found = append(v.found, f)
 		case key.Kind != yaml.ScalarNode || key.ShortTag() != "!!str" && key.ShortTag() != "!!merge":
 			f := v.doc.finding(key, at, "key-not-text", fmt.Sprintf("the key %s is %s, not a text", written(key), kindOf(key)))
 			if key.Kind == yaml.ScalarNode {
 				f.Hint = fmt.Sprintf("put it in quotes: %q", key.Value)
 			}
-			f.entry = entry{mapping: n, key: key, path: at}
+			f.entry = entry{around: n, node: key, path: at}
 			v.found = append(v.found, f)
 		}
 		line, _ := v.doc.at(key)

@@ -1,0 +1,140 @@
+package compose
+
+import (
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/compose-spec/compose-go/v2/format"
+	"github.com/compose-spec/compose-go/v2/types"
+	"go.yaml.in/yaml/v4"
+)
+
+// fault is what is wrong with an item of a list: at the item, or at one of its keys.
+type fault struct {
+	key, code, message, hint string
+}
+
+// itemRule looks for a fault in the items that its patterns fit.
+type itemRule struct {
+	patterns []string
+	fault    func(item spot) *fault
+}
+
+// itemRules are about what the loader stops at with its first error, and mostly without a path.
+func itemRules() []itemRule {
+	return []itemRule{
+		{[]string{"services.*.ports.*"}, portFault},
+		{[]string{"services.*.volumes.*", "services.*.pre_start.*.volumes.*"}, mountFault},
+		{[]string{"services.*.devices.*", "services.*.pre_start.*.devices.*"}, deviceFault},
+		{[]string{"services.*.env_file.*", "services.*.pre_start.*.env_file.*"}, envFileFault},
+		{[]string{"services.*.extra_hosts.*", "services.*.pre_start.*.extra_hosts.*"}, hostFault},
+		{[]string{"services.*.gpus.*", "services.*.pre_start.*.gpus.*", "services.*.deploy.resources.reservations.devices.*"}, requestFault},
+	}
+}
+
+// entries finds the items of lists that can't be read.
+func (r *recipe) entries() []finding {
+	var found []finding
+	for _, doc := range r.index.everything() {
+		for _, rule := range itemRules() {
+			for _, pattern := range rule.patterns {
+				doc.each(pattern, func(s spot) {
+					fault := rule.fault(s)
+					if fault == nil || s.key != nil { // a mapping in the list's place
+						return
+					}
+					if s.rest = fault.key; fault.key != "" {
+						s = s.follow()
+					}
+					f := doc.finding(s.node(), s.path, fault.code, fault.message)
+					f.Hint, f.entry, f.derived = fault.hint, s.entry, r.damaged(s.path)
+					found = append(found, f)
+				})
+			}
+		}
+	}
+	return found
+}
+
+// written is the text of an item, with its variables put in; false if it is another value.
+func (s spot) written() (string, bool) {
+	if s.value.Kind != yaml.ScalarNode || s.value.ShortTag() != "!!str" {
+		return "", false
+	}
+	text, err := s.doc.interpolated(s.value.Value)
+	return text, err == nil
+}
+
+// lacks tells whether an item is a mapping without a key.
+func (s spot) lacks(key string) bool {
+	return s.value.Kind == yaml.MappingNode && child(s.value, key) == nil
+}
+
+func portFault(s spot) *fault {
+	if text, ok := s.written(); ok {
+		if _, err := types.ParsePortConfig(text); err != nil {
+			return &fault{code: "invalid-port", message: fmt.Sprintf("%q is no port mapping: %s", s.value.Value, tidy(err.Error())),
+				hint: "write it as [[ADDRESS:]HOST_PORT:]CONTAINER_PORT[/PROTOCOL]"}
+		}
+		return nil
+	}
+	if s.lacks("target") {
+		return &fault{code: "missing-key", message: `the port lacks "target"`}
+	}
+	if address := child(s.value, "host_ip"); address != nil {
+		if text, err := s.doc.interpolated(address.Value); err == nil && net.ParseIP(text) == nil {
+			return &fault{key: "host_ip", code: "invalid-address", message: fmt.Sprintf("%q is no IP address", text)}
+		}
+	}
+	return nil
+}
+
+func mountFault(s spot) *fault {
+	text, short := s.written()
+	if _, err := format.ParseVolume(text); short && err != nil {
+		return &fault{code: "invalid-mount", message: fmt.Sprintf("%q is no volume mapping", s.value.Value), hint: "write it as [SOURCE:]TARGET[:MODE]"}
+	}
+	switch {
+	case s.lacks("target"):
+		return &fault{code: "missing-key", message: `the mount lacks "target"`}
+	case scalar(child(s.value, "type")) == types.VolumeTypeBind && scalar(child(s.value, "source")) == "":
+		return &fault{code: "missing-key", message: `a bind mount lacks "source"`}
+	}
+	return nil
+}
+
+func deviceFault(s spot) *fault {
+	if text, ok := s.written(); ok && strings.Count(text, ":") > 2 {
+		return &fault{code: "invalid-device", message: fmt.Sprintf("the device mapping %q has too many parts", text)}
+	}
+	if s.lacks("target") {
+		return &fault{code: "missing-key", message: `the device lacks "target"`}
+	}
+	return nil
+}
+
+func envFileFault(s spot) *fault {
+	if s.lacks("path") {
+		return &fault{code: "missing-key", message: `the env file lacks "path"`}
+	}
+	return nil
+}
+
+func hostFault(s spot) *fault {
+	text, ok := s.written()
+	if !ok {
+		return nil
+	}
+	if _, err := types.NewHostsList([]string{text}); err != nil {
+		return &fault{code: "invalid-value", message: fmt.Sprintf("%q is no host with an address", s.value.Value), hint: "write it as HOST=ADDRESS"}
+	}
+	return nil
+}
+
+func requestFault(s spot) *fault {
+	if s.value.Kind == yaml.MappingNode && child(s.value, "count") != nil && child(s.value, "device_ids") != nil {
+		return &fault{key: "count", code: "conflicting-keys", message: `only one of "count" and "device_ids" may be set`}
+	}
+	return nil
+}
