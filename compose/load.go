@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/consts"
@@ -354,56 +352,6 @@ func (r *recipe) options(o *loader.Options) {
 // selfContained tells whether all text of the recipe is in its own files.
 func (r *recipe) selfContained() bool {
 	return !slices.ContainsFunc(r.files, func(f *file) bool { return f.mentions("include") || f.mentions("extends") })
-}
-
-// resolveFiles reads the env and label files of the services into their environment and labels.
-func (r *recipe) resolveFiles(l *loaded) []Diagnostic {
-	var found []Diagnostic
-	var env, labels bool
-	for _, name := range l.project.ServiceNames() {
-		s := l.project.Services[name]
-		resolve := func(place string, spec *types.ContainerSpec) {
-			spec.Environment = spec.Environment.Resolve(l.project.Environment.Resolve)
-			env, labels = env || len(spec.EnvFiles) > 0, labels || len(spec.LabelFiles) > 0
-			found = append(found, missingFiles(place, *spec)...)
-		}
-		resolve("services."+name, &s.ContainerSpec)
-		for i := range s.PreStart {
-			resolve(item("services."+name+".pre_start", i), &s.PreStart[i].ContainerSpec)
-		}
-		l.project.Services[name] = s
-	}
-	if len(found) > 0 {
-		return found
-	}
-	if env {
-		project, err := l.project.WithServicesEnvironmentResolved(false)
-		if err != nil {
-			return append(found, fileFault("env", err))
-		}
-		l.project = project
-	}
-	if labels {
-		project, err := l.project.WithServicesLabelsResolved(false)
-		if err != nil {
-			return append(found, fileFault("label", err))
-		}
-		l.project = project
-	}
-	return found
-}
-
-// fileFault is what is wrong with an env or label file, without its text: that is where passwords stand.
-func fileFault(kind string, err error) Diagnostic {
-	d := Diagnostic{Severity: Error, Code: "invalid-" + kind + "-file"}
-	if match := regexp.MustCompile(`failed to read (.+?): (?:.*\bline (\d+))?`).FindStringSubmatch(err.Error()); match != nil {
-		d.File = match[1]
-		d.Line, _ = strconv.Atoi(match[2])
-		d.Message = "not a line of KEY=VALUE"
-		return d
-	}
-	d.Path, d.Message = "services", fmt.Sprintf("the %s file can't be read: %v", kind, cause(err))
-	return d
 }
 
 // dropUnused takes out the networks and volumes that no active service uses, as docker compose does.
