@@ -135,9 +135,9 @@ func (f *file) part(n *yaml.Node) *file {
 }
 
 // textShift maps positions in a text inside a manifest to the manifest. A block text ("|") keeps its lines, indented; one
-// in double quotes is taken apart; of any other style only the start is known.
+// in quotes is taken apart; of any other style only the start is known.
 func textShift(n *yaml.Node, manifest []byte) func(line, column int) (int, int) {
-	if n.Style&yaml.DoubleQuotedStyle != 0 {
+	if n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 {
 		if shift := quotedShift(n, manifest); shift != nil {
 			return shift
 		}

@@ -1,36 +1,42 @@
 package compose
 
 import (
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
 )
 
-// quoted is a text in double quotes, taken apart: where each of its characters stands in the file.
+// quoted is a text in quotes, taken apart as YAML's scanner does: where each of its characters stands in the file.
+// Source: YAML 1.2, "Double-Quoted Style" and "Single-Quoted Style"; go.yaml.in/yaml/v4, internal/libyaml/scanner.go.
 type quoted struct {
 	rest         []rune // of the file
 	line, column int    // of rest's first character, from 1
+	quote        rune
 	text         strings.Builder
+	last         rune
 	places       [][]filePlace // by line and column of the text
 }
 
 type filePlace struct{ line, column int }
 
-// quotedShift maps positions in a text in double quotes to the manifest; nil if it can't be taken apart. Where it is right is
-// known from the text: it must be the parser's.
+// quotedShift maps positions in a text in quotes to the manifest; nil if it can't be taken apart. That it is right is known from
+// the text: it must be the parser's.
 func quotedShift(n *yaml.Node, manifest []byte) func(line, column int) (int, int) {
-	lines := strings.SplitAfter(string(manifest), "\n")
-	if n.Line > len(lines) {
+	column := n.Column + properties(manifest, n.Line, n.Column)
+	q := &quoted{rest: []rune(string(manifest)), line: 1, column: 1, places: [][]filePlace{nil}}
+	for len(q.rest) > 0 && (q.line < n.Line || q.column < column) {
+		q.skip(max(lineBreak(q.rest), 1))
+	}
+	if len(q.rest) == 0 || q.rest[0] != '"' && q.rest[0] != '\'' {
 		return nil
 	}
-	rest := []rune(strings.Join(lines[n.Line-1:], ""))
-	if n.Column > len(rest) || rest[n.Column-1] != '"' {
-		return nil
-	}
-	q := &quoted{rest: rest[n.Column-1:], line: n.Line, column: n.Column, places: [][]filePlace{nil}}
+	q.quote = q.rest[0]
 	q.skip(1)
-	for len(q.rest) > 0 && q.rest[0] != '"' {
-		q.next()
+	for len(q.rest) > 0 && q.rest[0] != q.quote || q.escapedQuote() {
+		if joined := q.word(); !q.atQuote() {
+			q.blanks(joined)
+		}
 	}
 	if q.text.String() != n.Value {
 		return nil
@@ -38,37 +44,97 @@ func quotedShift(n *yaml.Node, manifest []byte) func(line, column int) (int, int
 	return q.shift
 }
 
-// next takes a character of the text: as it stands, escaped, or a line's end.
-func (q *quoted) next() {
-	escapes := map[rune]rune{'n': '\n', 't': '\t', '"': '"', '\\': '\\', '/': '/', ' ': ' '}
-	switch r := q.rest[0]; {
-	case r == '\n':
-		q.fold()
-	case r != '\\' || len(q.rest) < 2:
-		q.emit(r, 1)
-	case q.rest[1] == '\n': // the line goes on
-		q.skip(2)
-		q.skipBlanks()
-	case escapes[q.rest[1]] != 0:
+// escapedQuote tells whether the text goes on with two single quotes, which are one.
+func (q *quoted) escapedQuote() bool {
+	return q.quote == '\'' && len(q.rest) > 1 && q.rest[0] == '\'' && q.rest[1] == '\''
+}
+
+// atQuote tells whether the text is at its end.
+func (q *quoted) atQuote() bool {
+	return len(q.rest) == 0 || q.rest[0] == q.quote && !q.escapedQuote()
+}
+
+// word takes characters up to a blank, a line's end or the closing quote. It tells whether it took an escaped line's end, from
+// which on the text is joined without a space.
+func (q *quoted) word() (joined bool) {
+	for !q.atQuote() && !isBlank(q.rest[0]) && lineBreak(q.rest) == 0 {
+		switch {
+		case q.escapedQuote():
+			q.emit('\'', 2)
+		case q.quote == '\'' || q.rest[0] != '\\' || len(q.rest) < 2:
+			q.emit(q.rest[0], 1)
+		case lineBreak(q.rest[1:]) > 0:
+			q.skip(1)
+			q.skip(lineBreak(q.rest))
+			return true
+		default:
+			q.escape()
+		}
+	}
+	return false
+}
+
+// escape takes a character that is written with a backslash.
+func (q *quoted) escape() {
+	escapes := map[rune]rune{
+		'0': 0, 'a': '\a', 'b': '\b', 't': '\t', '\t': '\t', 'n': '\n', 'v': '\v', 'f': '\f', 'r': '\r', 'e': '\x1b', ' ': ' ', '"': '"',
+		'\'': '\'', '/': '/', '\\': '\\', 'N': '\u0085', '_': '\u00a0', 'L': '\u2028', 'P': '\u2029',
+	}
+	digits := map[rune]int{'x': 2, 'u': 4, 'U': 8}[q.rest[1]]
+	if digits == 0 || len(q.rest) < 2+digits {
 		q.emit(escapes[q.rest[1]], 2)
-	default: // a character by its number: the texts differ then
-		q.emit(r, 1)
+		return
+	}
+	number, _ := strconv.ParseUint(string(q.rest[2:2+digits]), 16, 32)
+	q.emit(rune(number), 2+digits)
+}
+
+// blanks takes white space. A line's end becomes a space, or the line ends after it; blanks around it are none of the text.
+func (q *quoted) blanks(folding bool) {
+	type character struct {
+		r  rune
+		at filePlace
+	}
+	var spaces, first, breaks []character
+	for len(q.rest) > 0 && (isBlank(q.rest[0]) || lineBreak(q.rest) > 0) {
+		c := character{q.rest[0], filePlace{q.line, q.column}}
+		length := lineBreak(q.rest)
+		if length > 0 && c.r != '\u2028' && c.r != '\u2029' {
+			c.r = '\n'
+		}
+		switch {
+		case length == 0 && !folding:
+			spaces = append(spaces, c)
+		case length == 0:
+		case !folding:
+			spaces, first, folding = nil, []character{c}, true
+		default:
+			breaks = append(breaks, c)
+		}
+		q.skip(max(length, 1))
+	}
+	switch {
+	case len(first) == 0 || first[0].r != '\n':
+		breaks = append(first, breaks...)
+	case len(breaks) == 0:
+		breaks = []character{{' ', first[0].at}}
+	}
+	for _, c := range append(spaces, breaks...) {
+		q.put(c.r, c.at)
 	}
 }
 
-// fold makes a space of a line's end, or line ends of the empty lines after it (YAML 1.2, line folding).
-func (q *quoted) fold() {
-	at := filePlace{q.line, q.column}
-	q.skip(1)
-	q.skipBlanks()
-	if len(q.rest) == 0 || q.rest[0] != '\n' {
-		q.put(' ', at)
-		return
-	}
-	for len(q.rest) > 0 && q.rest[0] == '\n' {
-		q.put('\n', filePlace{q.line, q.column})
-		q.skip(1)
-		q.skipBlanks()
+func isBlank(r rune) bool { return r == ' ' || r == '\t' }
+
+// lineBreak is the number of characters that end a line at the start of a text; 0 if it goes on.
+func lineBreak(text []rune) int {
+	switch {
+	case len(text) == 0 || !strings.ContainsRune("\r\n\u0085\u2028\u2029", text[0]):
+		return 0
+	case text[0] == '\r' && len(text) > 1 && text[1] == '\n':
+		return 2
+	default:
+		return 1
 	}
 }
 
@@ -79,27 +145,24 @@ func (q *quoted) emit(r rune, length int) {
 
 func (q *quoted) put(r rune, at filePlace) {
 	q.text.WriteRune(r)
-	last := len(q.places) - 1
-	q.places[last] = append(q.places[last], at)
-	if r == '\n' {
-		q.places = append(q.places, nil)
-	}
-}
-
-func (q *quoted) skip(n int) {
-	for _, r := range q.rest[:n] {
-		q.column++
-		if r == '\n' {
-			q.line, q.column = q.line+1, 1
+	if r != '\n' || q.last != '\r' { // which ended the line
+		last := len(q.places) - 1
+		q.places[last] = append(q.places[last], at)
+		if lineBreak([]rune{r}) > 0 {
+			q.places = append(q.places, nil)
 		}
 	}
-	q.rest = q.rest[n:]
+	q.last = r
 }
 
-func (q *quoted) skipBlanks() {
-	for len(q.rest) > 0 && (q.rest[0] == ' ' || q.rest[0] == '\t') {
-		q.skip(1)
+// skip passes over characters of one line, or over a line's end.
+func (q *quoted) skip(n int) {
+	if lineBreak(q.rest) > 0 {
+		q.line, q.column = q.line+1, 1
+	} else {
+		q.column += n
 	}
+	q.rest = q.rest[n:]
 }
 
 // shift gives the place of a character of the text; where only a line is known, that of its first one.
