@@ -110,6 +110,7 @@ func relationCodes() []Code {
 		{Name: "duplicate-container-name", Severity: Error, Sentence: "Two containers would have one name."},
 		{Name: "duplicate-name", Severity: Error, Sentence: "Two networks, or two volumes that are defined differently, have one name: the Engine has but one of them."},
 		{Name: "duplicate-mount", Severity: Error, Sentence: "Two mounts of a container have one target."},
+		{Name: "engine-too-new", Severity: Warning, Sentence: "Newer Engines refuse an attribute; an error where --engine-api asks for one of them."},
 		{Name: "engine-too-old", Severity: Error, Sentence: "An attribute needs a newer Engine API than the one asked for with --engine-api."},
 		{Name: "image-for-other-machine", Severity: Error, Sentence: "With --air-gapped: the image that the tarballs hold does not run on this machine, or is not for the platform asked for."},
 		{Name: "image-not-in-tarballs", Severity: Error, Sentence: "With --air-gapped: no tarball holds the image."},

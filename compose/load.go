@@ -190,7 +190,7 @@ func (r *recipe) finish(l *loaded) *Project {
 		lowered = slices.DeleteFunc(lowered, func(d Diagnostic) bool { return d.Code == codeNoTest })
 	}
 	pinned := r.pin(project, l.project.DisabledServices)
-	found = r.withoutInherited(slices.Concat(found, lowered, pinned, tooNew(project, r.engineAPI)))
+	found = r.withoutInherited(slices.Concat(found, lowered, pinned, tooNew(project, r.engineAPI), refusedBy(project, r.engineAPI)))
 	r.report(found)
 	r.placeRequirements(project)
 	if l.inconsistent != nil && len(r.pruned) == 0 && invalid(found) == nil && r.locate() {
@@ -402,7 +402,7 @@ func (r *recipe) report(diagnostics []Diagnostic) {
 	r.add(r.unresolved(found))
 }
 
-// placeRequirements finds where the attributes stand that an Engine may be too old for.
+// placeRequirements finds where the attributes stand that an Engine may be too old for, or too new.
 func (r *recipe) placeRequirements(p *Project) {
 	for _, s := range p.Services {
 		for i := range s.Requires {
@@ -410,6 +410,13 @@ func (r *recipe) placeRequirements(p *Project) {
 				var f finding
 				f.place(r.index.find(s.Requires[i].Attribute))
 				s.Requires[i].Place = f.Position()
+			}
+		}
+		for i := range s.Refusals {
+			if r.locate() {
+				var f finding
+				f.place(r.index.find(s.Refusals[i].Attribute))
+				s.Refusals[i].Place = f.Position()
 			}
 		}
 	}

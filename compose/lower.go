@@ -100,6 +100,7 @@ func (s *serviceLowering) container() {
 	s.storage()
 	s.files()
 	s.networks()
+	s.checkInterfaces()
 	s.names()
 	s.stop()
 	s.logging()

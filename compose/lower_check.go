@@ -66,3 +66,23 @@ func tooNew(p *Project, api string) []Diagnostic {
 	}
 	return found
 }
+
+// refusedBy finds the attributes in use that Engines refuse: those with an API that is asked for, or newer ones.
+func refusedBy(p *Project, api string) []Diagnostic {
+	var found []Diagnostic
+	for _, s := range p.Services {
+		for _, r := range s.Refusals {
+			d := Diagnostic{
+				Severity: Warning, Code: "engine-too-new", Path: r.Attribute, Hint: r.Hint, aboutKey: true,
+				Message: fmt.Sprintf("Engines with API %s and newer refuse this: %s", r.API, r.Why),
+			}
+			if api != "" && !versions.LessThan(api, r.API) {
+				d.Severity = Error
+			}
+			if api == "" || d.Severity == Error {
+				found = append(found, d)
+			}
+		}
+	}
+	return found
+}

@@ -70,6 +70,12 @@ func (s *serviceLowering) preStart(i int, hook types.PreStartHook) Init {
 			s.out.Requires = append(s.out.Requires, r)
 		}
 	}
+	for _, r := range h.out.Refusals {
+		inherited, _ := inheritedPath(r.Attribute)
+		if !slices.ContainsFunc(s.out.Refusals, func(own Refusal) bool { return own.Attribute == inherited }) {
+			s.out.Refusals = append(s.out.Refusals, r)
+		}
+	}
 	return Init{
 		Config: h.out.Config, Host: h.out.Host, Platform: h.out.Platform, Endpoints: h.out.Endpoints, PerReplica: hook.PerReplica,
 		Files: slices.DeleteFunc(h.out.Files, func(f File) bool {

@@ -66,10 +66,14 @@ func isPredefined(name string) bool {
 // Source: Docker Engine 28.1 release notes.
 const ifnameOption = "com.docker.network.endpoint.ifname"
 
+// sysctlsOption has the kernel's parameters for a container's interface, as "net.ipv4.conf.IFNAME.x=1,…".
+// Source: Docker Engine 27.0 release notes.
+const sysctlsOption = "com.docker.network.endpoint.sysctls"
+
 // endpointOptions are the driver_opts of an attachment that the Engine itself reads, with the API that came with them: older
 // ones ignore them in silence.
 func endpointOptions() []struct{ name, api string } {
-	return []struct{ name, api string }{{ifnameOption, "1.49"}, {"com.docker.network.endpoint.sysctls", "1.46"}}
+	return []struct{ name, api string }{{ifnameOption, "1.49"}, {sysctlsOption, "1.46"}}
 }
 
 // endpoint lowers one attachment. The engine adds the container's own name to the aliases.

@@ -189,37 +189,6 @@ func (s *serviceLowering) ulimit(name string, u *types.UlimitsConfig) *container
 	return limit
 }
 
-// checkSysctl finds parameters that are the host's and not a namespace's: the runtime refuses to start with them.
-// Source: opencontainers/runc, libcontainer/configs/validate/validator.go, sysctl.
-func (s *serviceLowering) checkSysctl(name string) {
-	if s.src.Runtime != "" && s.src.Runtime != "runc" {
-		return // another runtime may have a kernel of its own
-	}
-	const ipc = "kernel.msgmax kernel.msgmnb kernel.msgmni kernel.sem kernel.shmall kernel.shmmax kernel.shmmni kernel.shm_rmid_forced"
-	dotted := strings.ReplaceAll(name, "/", ".")
-	attribute := "sysctls." + name
-	isIPC := contains(ipc, dotted) || strings.HasPrefix(dotted, "fs.mqueue.")
-	isNet := strings.HasPrefix(dotted, "net.")
-	switch {
-	case isIPC && s.src.Ipc == "host":
-		s.refuse(attribute, codeConflict, "set it on the host", "sysctl %q is the host's with ipc: host", name)
-		s.atKey()
-	case isNet && s.src.NetworkMode == "host":
-		s.refuse(attribute, codeConflict, "set it on the host", "sysctl %q is the host's with network_mode: host", name)
-		s.atKey()
-	case isIPC || isNet || dotted == "kernel.domainname":
-	case dotted == "kernel.hostname":
-		s.refuse(attribute, codeInvalid, "use hostname", "sysctl %q can't be set", name)
-		s.atKey()
-	default:
-		const net = " net.core.somaxconn net.ipv4.ip_forward net.ipv4.ip_local_port_range net.ipv4.ip_unprivileged_port_start " +
-			"net.ipv4.tcp_syncookies net.ipv6.conf.all.disable_ipv6 net.ipv6.conf.all.forwarding"
-		near := nearest(name, ipc+net, "set it on the host; a container may set net.*, fs.mqueue.* and "+strings.Join(strings.Fields(ipc), ", "))
-		s.refuse(attribute, codeInvalid, near, "sysctl %q is not a container's own", name)
-		s.atKey()
-	}
-}
-
 func (s *serviceLowering) blkio(r *container.Resources) {
 	b := s.src.BlkioConfig
 	if b == nil {

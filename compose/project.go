@@ -131,6 +131,8 @@ type Service struct {
 	Hash string
 	// Requires are the attributes in use that need more than the oldest supported Engine API.
 	Requires []Requirement
+	// Refusals are those that newer Engines refuse.
+	Refusals []Refusal
 }
 
 // Parents returns the services whose containers this service's containers share a namespace or volumes with, sorted.
@@ -275,6 +277,18 @@ type Requirement struct {
 	Attribute string
 	// API is the least Engine API version, as "1.43".
 	API string
+	// Place is where the attribute stands, as file:line:column; "" if it is not known.
+	Place string
+}
+
+// Refusal is an attribute in use that Engines from some API on refuse.
+type Refusal struct {
+	// Attribute is the recipe's attribute path, as "services.web.sysctls.net.ipv4.conf.eth1.log_martians".
+	Attribute string
+	// API is the first Engine API version that refuses it, as "1.46".
+	API string
+	// Why says in words what is refused, Hint what to write instead.
+	Why, Hint string
 	// Place is where the attribute stands, as file:line:column; "" if it is not known.
 	Place string
 }

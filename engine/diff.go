@@ -265,12 +265,17 @@ func (d *differ) chosen() []*compose.Service {
 	return order
 }
 
-// requireAPI refuses what the connected Engine is too old for, before anything is touched.
+// requireAPI refuses what the connected Engine is too old for, or too new, before anything is touched.
 func (d *differ) requireAPI(services []*compose.Service) {
 	for _, s := range services {
 		for _, r := range s.Requires {
 			if versions.LessThan(d.have.API, r.API) {
 				d.errs = append(d.errs, &TooOldError{Attribute: r.Attribute, Place: r.Place, Need: r.API, Have: d.have.API})
+			}
+		}
+		for _, r := range s.Refusals {
+			if !versions.LessThan(d.have.API, r.API) {
+				d.errs = append(d.errs, &TooNewError{Attribute: r.Attribute, Place: r.Place, Since: r.API, Have: d.have.API, Why: r.Why, Hint: r.Hint})
 			}
 		}
 	}

@@ -56,3 +56,31 @@ func TestWhatNeedsANewerEngineFailsThePlan(t *testing.T) {
 		})
 	}
 }
+
+// TestWhatNewerEnginesRefuseFailsThePlan holds the first API that refuses an attribute at its boundary.
+func TestWhatNewerEnginesRefuseFailsThePlan(t *testing.T) {
+	for _, c := range []struct{ api, service string }{
+		{"1.46", "networks: [a, b]"},
+		{"1.48", "network_mode: bridge"},
+	} {
+		name := map[string]string{"1.46": "net.ipv4.conf.eth1.log_martians", "1.48": "net.ipv4.conf.eth0.log_martians"}[c.api]
+		recipe := "services:\n  web:\n    image: app\n    " + c.service + "\n    sysctls: {" + name + ": 1}\nnetworks: {a: {}, b: {}}\n"
+		want, _, err := compose.Load(t.Context(), compose.Source{Files: []string{"-"}, Stdin: strings.NewReader(recipe), Dir: t.TempDir(), Name: "shop"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		have := &engine.State{Project: want.Name, API: c.api}
+		plan, err := engine.Diff(want, have, engine.DiffOptions{})
+		var young *engine.TooNewError
+		if !errors.As(err, &young) || plan != nil {
+			t.Fatalf("API %s gives the plan %v and the error %v, want none and one that says it is too new", c.api, plan, err)
+		}
+		if young.Attribute != "services.web.sysctls."+name || !strings.HasPrefix(young.Place, "-:5:") || young.Hint == "" {
+			t.Errorf("the error is %+v, want %s, its place and a hint", young, name)
+		}
+		have.API = map[string]string{"1.46": "1.45", "1.48": "1.47"}[c.api]
+		if _, err := engine.Diff(want, have, engine.DiffOptions{}); err != nil {
+			t.Errorf("API %s gives the error %v", have.API, err)
+		}
+	}
+}

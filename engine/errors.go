@@ -70,6 +70,21 @@ func (e *TooOldError) Error() string {
 	return text
 }
 
+// TooNewError says that a recipe holds what the connected Engine does not take any more.
+type TooNewError struct {
+	// Attribute is the recipe's attribute path, Place where it stands, "" if that is not known; Since and Have are Engine API
+	// versions. Why says what is refused, Hint what to write instead.
+	Attribute, Place, Since, Have, Why, Hint string
+}
+
+func (e *TooNewError) Error() string {
+	text := fmt.Sprintf("%s is refused from engine API %s on, this engine has %s: %s", e.Attribute, e.Since, e.Have, e.Why)
+	if e.Place != "" {
+		return e.Place + ": " + text
+	}
+	return text
+}
+
 // InterruptedError says that Apply was asked to end before the plan was done.
 type InterruptedError struct {
 	// Left are the steps that were not begun.

@@ -67,6 +67,23 @@ services:
 				"cat /proc/sys/net/ipv4/conf/eth0/log_martians /proc/sys/net/ipv4/tcp_syncookies": "1\n0",
 			}},
 		},
+		"sysctls of an interface with a name": {
+			api:   "1.49",
+			alone: "it leaves them where newer Engines refuse them",
+			recipe: `
+services:
+  web:
+    image: busybox
+    command: sleep infinity
+    init: true
+    networks: {a: {}, b: {interface_name: lan0}}
+    sysctls: {net.ipv4.conf.lan0.log_martians: "1", net.ipv4.conf.eth0.log_martians: "0"}
+networks: {a: {}, b: {}}
+`,
+			inside: map[string]map[string]string{"web-1": {
+				"cat /proc/sys/net/ipv4/conf/lan0/log_martians /proc/sys/net/ipv4/conf/eth0/log_martians": "1\n0",
+			}},
+		},
 		"devices": {
 			recipe: `
 services:

@@ -15,10 +15,10 @@ import (
 // Source: Docker Engine 27.0 release notes.
 const endpointSysctls = "com.docker.network.endpoint.sysctls"
 
-// withEndpointSysctls moves parameters of the interface eth0 from the container to its endpoint, where Engines with API 1.46
-// and newer want them: an interface may come later than the container's process, and those with API 1.48 refuse them on the
-// container. eth0 is taken for the first network's interface, as the Engine takes it for older clients. What names another
-// interface is left to the Engine's refusal, which tells the way out.
+// withEndpointSysctls moves parameters of interfaces from the container to their endpoints, where Engines with API 1.46 and
+// newer want them: an interface may come later than the container's process, and those with API 1.48 refuse them on the
+// container. eth0 is taken for the interface of the first network that has none with a name of its own, as the Engine takes it
+// for older clients.
 // Source: moby, api/server/router/container/container_routes.go, handleSysctlBC.
 func withEndpointSysctls(p *compose.Project, api string) *compose.Project {
 	if versions.LessThan(api, "1.46") || !slices.ContainsFunc(p.Services, tunesInterface) {
@@ -43,7 +43,7 @@ func withEndpointSysctls(p *compose.Project, api string) *compose.Project {
 func tunesInterface(s *compose.Service) bool {
 	tunes := func(host container.HostConfig) bool {
 		for name := range host.Sysctls {
-			if interfaceSysctl(name) != "" {
+			if _, _, ok := compose.SysctlOfInterface(name); ok {
 				return true
 			}
 		}
@@ -54,37 +54,43 @@ func tunesInterface(s *compose.Service) bool {
 
 // moveSysctls changes host, and returns the endpoints with what was in it.
 func moveSysctls(host *container.HostConfig, endpoints []compose.Endpoint) []compose.Endpoint {
-	var options []string
+	options := make([][]string, len(endpoints))
+	left := maps.Clone(host.Sysctls)
 	for _, name := range slices.Sorted(maps.Keys(host.Sysctls)) {
-		if option := interfaceSysctl(name); option != "" {
-			options = append(options, option+"="+host.Sysctls[name])
+		iface, option, ok := compose.SysctlOfInterface(name)
+		if at := interfaceAt(endpoints, iface); ok && at >= 0 {
+			options[at] = append(options[at], option+"="+host.Sysctls[name])
+			delete(left, name)
 		}
 	}
-	if len(options) == 0 || len(endpoints) == 0 {
+	if len(left) == len(host.Sysctls) {
 		return endpoints
 	}
-	host.Sysctls = maps.Clone(host.Sysctls)
-	maps.DeleteFunc(host.Sysctls, func(name, _ string) bool { return interfaceSysctl(name) != "" })
+	host.Sysctls = left
 	endpoints = slices.Clone(endpoints)
-	settings := &endpoints[0].Settings
-	if own := settings.DriverOpts[endpointSysctls]; own != "" {
-		options = append(options, own) // the last one counts
+	for i, list := range options {
+		if len(list) == 0 {
+			continue
+		}
+		settings := &endpoints[i].Settings
+		if own := settings.DriverOpts[endpointSysctls]; own != "" {
+			list = append(list, own) // the last one counts
+		}
+		settings.DriverOpts = maps.Clone(settings.DriverOpts)
+		if settings.DriverOpts == nil {
+			settings.DriverOpts = map[string]string{}
+		}
+		settings.DriverOpts[endpointSysctls] = strings.Join(list, ",")
 	}
-	settings.DriverOpts = maps.Clone(settings.DriverOpts)
-	if settings.DriverOpts == nil {
-		settings.DriverOpts = map[string]string{}
-	}
-	settings.DriverOpts[endpointSysctls] = strings.Join(options, ",")
 	return endpoints
 }
 
-// interfaceSysctl is how an endpoint has a parameter of eth0; "" is for all others. They are net.FAMILY.conf.INTERFACE.NAME
-// and the like, and the Engine's own rule looks for the fourth word.
-func interfaceSysctl(name string) string {
-	words := strings.Split(name, ".")
-	if len(words) != 5 || words[0] != "net" || words[3] != "eth0" {
-		return ""
+// interfaceAt finds the endpoint with an interface: the one that names it, or for eth0 the first one that names none; -1 if
+// there is no such one.
+func interfaceAt(endpoints []compose.Endpoint, iface string) int {
+	named := slices.IndexFunc(endpoints, func(e compose.Endpoint) bool { return e.InterfaceName() == iface })
+	if named >= 0 || iface != "eth0" {
+		return named
 	}
-	words[3] = "IFNAME"
-	return strings.Join(words, ".")
+	return slices.IndexFunc(endpoints, func(e compose.Endpoint) bool { return e.InterfaceName() == "" })
 }

@@ -77,7 +77,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitInvalid
 	case is[*bosh.HeldError](err):
 		return exitLocked
-	case is[*engine.UnreachableError](err), is[*engine.TooOldError](err):
+	case is[*engine.UnreachableError](err), is[*engine.TooOldError](err), is[*engine.TooNewError](err):
 		return exitUnreachable
 	case is[*engine.ImageError](err):
 		return exitNoImage

@@ -165,6 +165,7 @@ func hintFor(err error) string {
 	var file *credentials.Error
 	var property *bosh.PropertyError
 	var old *engine.TooOldError
+	var young *engine.TooNewError
 	var usage *usageError
 	var tarball *imports.Error
 	switch {
@@ -186,6 +187,8 @@ func hintFor(err error) string {
 		return "galley drives Docker Engine 20.10 and newer"
 	case errors.As(err, &old):
 		return "take the attribute out of the recipe, or bring the engine up to date"
+	case errors.As(err, &young):
+		return young.Hint
 	case is[*engine.SpaceError](err):
 		return "free some space there (`galley prune` removes images that nobody wants), or move the engine's data root to a larger disk"
 	case is[*bosh.CorruptError](err):

@@ -75,6 +75,9 @@ func TestReport(t *testing.T) {
 			"an engine that is too old", &engine.TooOldError{Attribute: "galley", Need: "1.41", Have: "1.30"},
 			"error: galley needs engine API 1.41, this engine has 1.30\nhint: galley drives Docker Engine 20.10 and newer\n", 7,
 		}, {
+			"an engine that is too new", &engine.TooNewError{Attribute: "a.b", Place: "c.yml:1:2", Since: "1.46", Have: "1.51", Why: "no", Hint: "do better"},
+			"error: c.yml:1:2: a.b is refused from engine API 1.46 on, this engine has 1.51: no\nhint: do better\n", 7,
+		}, {
 			"the command line", &usageError{err: errors.New("no such thing"), hint: "try another"},
 			"error: no such thing\nhint: try another\n", 2,
 		}, {

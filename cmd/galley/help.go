@@ -24,7 +24,7 @@ func exitCodesHelp() *cobra.Command {
   4    changes are pending (plan --detailed-exitcode)
   5    an image is not there and can't be pulled
   6    a service did not get healthy, or did not complete
-  7    the engine can't be reached, does not answer, or is too old
+  7    the engine can't be reached, does not answer, or is too old or new
   8    another process is changing the project
   130  interrupted by SIGINT, 143 by SIGTERM
 
