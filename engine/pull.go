@@ -60,9 +60,9 @@ func (a pullImage) do(ctx context.Context, r *run) error {
 	}
 	defer done()
 	host := registryOf(a.ref)
-	auth, err := r.credentials(ctx, host)
-	if err != nil {
-		r.warn(fmt.Sprintf("pulling without credentials: %v", err))
+	auth, unread := r.credentials(ctx, host)
+	if unread != nil {
+		r.warn(fmt.Sprintf("pulling without credentials: %v", unread))
 	}
 	for try := 1; ; try++ {
 		err := r.pull(ctx, a, auth)
@@ -74,7 +74,7 @@ func (a pullImage) do(ctx context.Context, r *run) error {
 		case client.IsErrConnectionFailed(err):
 			return r.explain(ctx, err)
 		}
-		failure := explainPull(a.ref, host, auth, err)
+		failure := explainPull(a.ref, host, auth, unread, err)
 		if failure.Reason != PullNetwork || try == r.opts.PullTries {
 			return a.settle(r, failure)
 		}

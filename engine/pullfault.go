@@ -18,7 +18,7 @@ type PullReason string
 const (
 	// PullDenied: the registry wants credentials, or other ones.
 	PullDenied PullReason = "denied"
-	// PullUnknown: the registry has no such image; some say the same of a private one.
+	// PullUnknown: the registry has no such image, or lacks a part of it; some say the same of a private one.
 	PullUnknown PullReason = "unknown"
 	// PullPlatform: the image is not made for the platform.
 	PullPlatform PullReason = "platform"
@@ -32,7 +32,7 @@ const (
 	PullProxy PullReason = "proxy"
 	// PullDisk: the Engine's disk is full.
 	PullDisk PullReason = "disk"
-	// PullRefused: the Engine does not take the reference, or the registry's answer.
+	// PullRefused: the registry does not take the request, or the Engine the reference or the registry's answer.
 	PullRefused PullReason = "refused"
 	// PullNetwork: a timeout, a broken connection, a registry that fails.
 	PullNetwork PullReason = "network"
@@ -43,9 +43,10 @@ const (
 // registry/client/errors.go; github.com/containerd/containerd, core/remotes; Go's net/http and crypto/x509.
 func pullReason(err error) PullReason {
 	text := strings.ReplaceAll(err.Error(), "permission denied", "") // of a file
-	if code := statusIn(text); code >= 500 {
-		return PullNetwork
-	} else if reason := reasonOfStatus(code); reason != "" {
+	if wantsCertificate(text) {
+		return PullUntrusted
+	}
+	if reason := reasonOfStatus(statusIn(text)); reason != "" {
 		return reason
 	}
 	for _, known := range []struct {
@@ -54,11 +55,12 @@ func pullReason(err error) PullReason {
 	}{
 		{PullLimited, []string{"toomanyrequests", "rate limit"}},
 		{PullPlainHTTP, []string{"server gave HTTP response to HTTPS client"}},
-		{PullUntrusted, []string{"x509:", "tls: bad certificate", "tls: certificate required", "tls: unknown certificate"}},
+		{PullUntrusted, []string{"x509:"}},
 		{PullDisk, []string{"no space left on device"}},
-		{PullPlatform, []string{"no matching manifest", "no match for platform", "does not match the specified platform"}},
+		{PullPlatform, []string{"no matching manifest", "no match for platform", "does not match the specified platform", "operating system is not supported"}},
+		{PullRefused, []string{"media type text/html", "invalid character '<'", "name invalid", "no longer supported", "schema 1"}},
 		{PullDenied, []string{"no basic auth credentials"}}, // containerd adds that there may be no such repository
-		{PullUnknown, []string{"manifest unknown", "name unknown", "repository does not exist"}},
+		{PullUnknown, []string{"manifest unknown", "name unknown", "repository does not exist", "unknown blob", "blob unknown"}},
 		{PullDenied, []string{"denied", "unauthorized", "authentication required", "authorization failed", "incorrect username or password"}},
 		{PullUnknown, []string{": not found"}},
 	} {
@@ -68,32 +70,58 @@ func pullReason(err error) PullReason {
 			}
 		}
 	}
-	if errdefs.IsInvalidArgument(err) {
+	// What the graph drivers' Engine makes of a status below 500 that it has no word for: the answer's text, or nothing.
+	said := strings.TrimSpace(strings.TrimPrefix(text, engineSays))
+	if errdefs.IsInvalidArgument(err) || said == "unknown:" || strings.HasPrefix(said, "unknown: <") {
 		return PullRefused
 	}
 	return PullNetwork
 }
 
+// engineSays is what the docker client puts before the Engine's words.
+const engineSays = "Error response from daemon: "
+
+// wantsCertificate tells whether a registry misses a client's certificate, or does not take the one that it got: Go's servers
+// say so while they greet, nginx with a page. Source: crypto/tls, alert.go; nginx, ngx_http_special_response.c.
+func wantsCertificate(text string) bool {
+	for _, words := range []string{
+		"tls: bad certificate", "tls: certificate required", "tls: unknown certificate",
+		"No required SSL certificate was sent", "The SSL certificate error",
+	} {
+		if strings.Contains(text, words) {
+			return true
+		}
+	}
+	return false
+}
+
+// reasonOfStatus is "" for a number that is no failure's.
 func reasonOfStatus(code int) PullReason {
-	switch code {
-	case http.StatusTooManyRequests:
+	switch {
+	case code < 400:
+		return ""
+	case code >= 500, code == http.StatusRequestTimeout, code == http.StatusTooEarly:
+		return PullNetwork
+	case code == http.StatusTooManyRequests:
 		return PullLimited
-	case http.StatusUnauthorized, http.StatusForbidden:
+	case code == http.StatusUnauthorized, code == http.StatusForbidden:
 		return PullDenied
-	case http.StatusNotFound:
+	case code == http.StatusNotFound:
 		return PullUnknown
-	case http.StatusProxyAuthRequired:
+	case code == http.StatusProxyAuthRequired:
 		return PullProxy
 	}
-	return ""
+	return PullRefused
 }
 
 // statusIn finds the status of an answer that the Engine did not understand, 0 if there is none: "HTTP 503 response",
-// "503 Service Unavailable", or, from a proxy that would not connect, the bare "Service Unavailable" at the end.
+// "503 Service Unavailable", a bare number at the end, or, from a proxy that would not connect, the bare "Service
+// Unavailable" there.
 func statusIn(text string) int {
-	for _, match := range regexp.MustCompile(`HTTP (\d{3}) response|\b([45]\d\d) [A-Z]`).FindAllStringSubmatch(text, -1) {
-		code, _ := strconv.Atoi(match[1] + match[2])
-		if match[1] != "" || strings.Contains(text, fmt.Sprintf("%d %s", code, http.StatusText(code))) {
+	const forms = `HTTP (\d{3}) response|request to \S+: (\d{3})$|\b([45]\d\d) [A-Z]`
+	for _, match := range regexp.MustCompile(forms).FindAllStringSubmatch(text, -1) {
+		code, _ := strconv.Atoi(match[1] + match[2] + match[3])
+		if match[3] == "" || strings.Contains(text, fmt.Sprintf("%d %s", code, http.StatusText(code))) {
 			return code
 		}
 	}
@@ -105,62 +133,11 @@ func statusIn(text string) int {
 	return 0
 }
 
-// explainPull says in plain words what failed, with the Engine's own behind, and what to do about it.
-func explainPull(ref, host string, auth registry.AuthConfig, err error) *ImageError {
-	text, reason, known := err.Error(), pullReason(err), auth != (registry.AuthConfig{})
-	private := reason == PullUnknown && strings.Contains(text, "access denied")
-	if private && known {
-		reason = PullDenied
-	}
-	words, hint := pullWords(reason, host, known)
-	switch {
-	case private && !known:
-		words = fmt.Sprintf("%s has no such image, or it is private", host)
-		hint = fmt.Sprintf("check its name; if it is private, %s", logIn(host))
-	case reason == PullUntrusted && !strings.Contains(text, "x509:"):
-		words = fmt.Sprintf("%s wants another client certificate", host)
-		hint = fmt.Sprintf("the engine takes it from /etc/docker/certs.d/%s/client.cert and client.key (BOSH: registries[].client_cert, client_key)", host)
-	case reason == PullUntrusted && !strings.Contains(text, "unknown authority"):
-		words = fmt.Sprintf("the certificate of %s is not good", host)
-		hint = "renew it, address the registry by the name that it is made out for, or set this machine's clock"
-	}
-	if words != "" {
-		err = fmt.Errorf("%s: %w", words, err)
-	}
-	return &ImageError{Ref: ref, Err: err, Reason: reason, Hint: hint}
-}
-
-// pullWords are the plain words for a reason and the way out. known says whether there were credentials.
-func pullWords(reason PullReason, host string, known bool) (words, hint string) {
-	switch reason {
-	case PullDenied:
-		if known {
-			return fmt.Sprintf("%s does not accept the credentials for it", host), "check them, and that their user may pull it; or " + logIn(host)
-		}
-		return fmt.Sprintf("%s wants credentials, and none are known for it", host), logIn(host)
-	case PullUnknown:
-		return fmt.Sprintf("%s has no such image", host), "check the image's name and tag, or import the image before"
-	case PullPlatform:
-		return "it is not made for this platform", "set platform: to one that it is made for, or take another image"
-	case PullLimited:
-		return fmt.Sprintf("%s limits the rate of pulls", host), fmt.Sprintf("wait, %s, or set registry-mirrors in the engine's daemon.json (BOSH: registry_mirrors)", logIn(host))
-	case PullUntrusted:
-		return fmt.Sprintf("the engine does not trust the certificate of %s", host),
-			fmt.Sprintf("put its CA's certificate into /etc/docker/certs.d/%s/ca.crt (BOSH: registries[].ca_cert)", host)
-	case PullPlainHTTP:
-		return fmt.Sprintf("%s speaks plain HTTP, and the engine insists on HTTPS", host),
-			fmt.Sprintf("add %q to insecure-registries in the engine's daemon.json and reload it (BOSH: registries[].insecure), or serve the registry with TLS", host)
-	case PullProxy:
-		return "the proxy wants credentials", "set them in dockerd's HTTP_PROXY and HTTPS_PROXY (BOSH: proxy.http, proxy.https)"
-	case PullDisk:
-		return "", "free space where the engine keeps its data"
-	case PullRefused:
-		return "", "check the image's name and tag"
-	}
-	return "", fmt.Sprintf("check that this machine reaches %s, directly or by dockerd's proxy, or import the image before", host)
-}
-
-// logIn is the way to credentials.
-func logIn(host string) string {
-	return fmt.Sprintf("log in with `galley login %s`, or name a file that has them with --registry-auth-file (BOSH: registries[].username, password)", host)
+// explainPull says in plain words what failed, with the Engine's own behind, and what to do about it. unread is why there
+// are no credentials, if they could not be read.
+func explainPull(ref, host string, auth registry.AuthConfig, unread, err error) *ImageError {
+	f := newPullFailure(host, auth != (registry.AuthConfig{}), err)
+	f.unread = unread
+	words, hint := f.words()
+	return &ImageError{Ref: ref, Err: f.with(words), Reason: f.reason, Hint: hint}
 }

@@ -44,24 +44,29 @@ func (e *Engine) Login(ctx context.Context, host string, auth registry.AuthConfi
 	case client.IsErrConnectionFailed(err):
 		return auth, e.unreachable(ctx, err)
 	default:
-		reason := pullReason(err)
-		words, hint := pullWords(reason, host, true)
-		// What refused the user over HTTPS is asked again over plain HTTP, if it is on the insecure list.
-		if text := err.Error(); strings.Contains(text, "login attempt to http://") && strings.Contains(text, "400 Bad Request") {
-			reason = PullDenied
-		}
-		if reason == PullDenied {
-			words, hint = fmt.Sprintf("%s does not accept this user with this password", host), ""
-		}
-		if words != "" {
-			err = fmt.Errorf("%s: %w", words, err)
-		}
-		return auth, &RegistryError{Doing: fmt.Sprintf("logging in to %q", host), Reason: reason, Err: err, Hint: hint}
+		return auth, explainLogin(host, err)
 	}
 	if answer.IdentityToken != "" {
 		auth.IdentityToken, auth.Password = answer.IdentityToken, ""
 	}
 	return auth, nil
+}
+
+// explainLogin says in plain words why a registry was not logged into.
+func explainLogin(host string, err error) *RegistryError {
+	f := newPullFailure(host, true, err)
+	// What refused the user over HTTPS is asked again over plain HTTP, if it is on the insecure list.
+	if strings.Contains(f.text, "login attempt to http://") && strings.Contains(f.text, "400 Bad Request") && !wantsCertificate(f.text) {
+		f.reason = PullDenied
+	}
+	words, hint := f.words()
+	switch f.reason {
+	case PullDenied:
+		words, hint = fmt.Sprintf("%s does not accept this user with this password", host), ""
+	case PullUnknown:
+		words, hint = fmt.Sprintf("no registry answers at %s", host), "check its name and port"
+	}
+	return &RegistryError{Doing: fmt.Sprintf("logging in to %q", host), Reason: f.reason, Err: f.with(words), Hint: hint}
 }
 
 // Digests says by which digest ("sha256:…") a registry has each image: from what the Engine has of it, or, where it has
@@ -122,6 +127,6 @@ func (e *Engine) askDigest(ctx context.Context, ref string) (string, error) {
 	case client.IsErrConnectionFailed(err):
 		return "", e.unreachable(ctx, err)
 	}
-	failed := explainPull(ref, host, auth, err)
+	failed := explainPull(ref, host, auth, nil, err)
 	return "", &RegistryError{Doing: fmt.Sprintf("asking for the digest of %q", ref), Reason: failed.Reason, Err: failed.Err, Hint: failed.Hint}
 }
