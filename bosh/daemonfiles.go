@@ -25,12 +25,13 @@ type DaemonFiles struct {
 }
 
 // Write brings the files to what the spec says, each at once, and returns the paths of those that it changed or removed,
-// sorted. What is as wanted is not touched. In CertsDir only what an earlier Write left is removed. The spec must have
-// passed [DaemonSpec.Check].
+// sorted. What is as wanted is not touched. In CertsDir only what an earlier Write left is removed. A list of registries
+// that DaemonJSON has stays there, empty if need be: dockerd keeps to what it knows of a key that is gone until it starts
+// anew. The spec must have passed [DaemonSpec.Check].
 func (s *DaemonSpec) Write(files DaemonFiles) (changed []string, err error) {
 	w := &specWriter{dry: files.DryRun}
 	if files.DaemonJSON != "" {
-		text, err := s.daemonJSON()
+		text, err := s.daemonJSON(files.DaemonJSON)
 		if err != nil {
 			return nil, err
 		}
@@ -49,13 +50,17 @@ func (s *DaemonSpec) Write(files DaemonFiles) (changed []string, err error) {
 	return w.changed, w.err
 }
 
-// daemonJSON is the text of daemon.json, its keys sorted.
-func (s *DaemonSpec) daemonJSON() ([]byte, error) {
+// daemonJSON is the text of daemon.json, its keys sorted, to replace the file at path.
+func (s *DaemonSpec) daemonJSON(path string) ([]byte, error) {
 	keys := maps.Clone(s.Daemon)
 	if keys == nil {
 		keys = map[string]json.RawMessage{}
 	}
 	maps.DeleteFunc(keys, func(_ string, value json.RawMessage) bool { return string(bytes.TrimSpace(value)) == "null" })
+	var before map[string]json.RawMessage
+	if text, err := os.ReadFile(path); err == nil {
+		_ = json.Unmarshal(text, &before) // what dockerd could not read either, it does not keep to
+	}
 	insecure := slices.Clone(s.InsecureRegistries)
 	for _, r := range s.Registries {
 		if r.Insecure {
@@ -67,13 +72,13 @@ func (s *DaemonSpec) daemonJSON() ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading daemon.%s: %w", key, err)
 		}
-		var all []string
+		all := []string{}
 		for _, value := range append(own, values...) {
 			if !slices.Contains(all, value) {
 				all = append(all, value)
 			}
 		}
-		if len(all) > 0 {
+		if len(all) > 0 || before[key] != nil {
 			keys[key], _ = json.Marshal(all) // a list of texts always marshals
 		}
 	}
@@ -129,12 +134,10 @@ func (s *DaemonSpec) writeCerts(w *specWriter, dir string) {
 	}
 }
 
-// certsName is the directory of a registry's certificates. Docker Hub's own is that of the host that serves its images
-// (moby registry/config.go, DefaultV2Registry).
+// certsName is the directory of a registry's certificates, by the host that references have.
 func certsName(address string) string {
-	switch address {
-	case "docker.io", "index.docker.io":
-		return "registry-1.docker.io"
+	if isHub(address) {
+		return "docker.io"
 	}
 	return address
 }

@@ -70,6 +70,10 @@ func ReadDaemonSpec(r io.Reader) (*DaemonSpec, error) {
 	case errors.As(err, &kind):
 		got, _, _ := strings.Cut(kind.Value, " ") // the value itself may be a secret
 		return nil, &PropertyError{Property: either(kind.Field, "the spec"), Message: fmt.Sprintf("must be %s, not %s", words(kind.Type.Kind().String()), words(got))}
+	case errors.Is(err, io.EOF):
+		return nil, errors.New("reading the spec: it is empty")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, errors.New("reading the spec: the JSON ends before its end")
 	case errors.As(err, &syntax):
 		return nil, fmt.Errorf("reading the spec: no JSON from byte %d on", syntax.Offset)
 	}
@@ -111,11 +115,12 @@ func (s *DaemonSpec) Check(now time.Time) (warnings []*PropertyError, err error)
 		path := fmt.Sprintf("registries[%d].", i)
 		if message, hint := checkAddress(r.Address); message != "" {
 			c.fail(path+"address", message, hint)
-		} else if first, twice := seen[strings.ToLower(r.Address)]; twice {
+		} else if first, twice := seen[strings.ToLower(certsName(r.Address))]; twice {
 			c.fail(path+"address", fmt.Sprintf("%q is listed before, as registries[%d]", r.Address, first), "put all that concerns a registry into one entry")
 		} else {
-			seen[strings.ToLower(r.Address)] = i
+			seen[strings.ToLower(certsName(r.Address))] = i
 		}
+		c.hub(path, r)
 		c.credentials(path, r)
 		c.certificates(path, r)
 	}
@@ -177,6 +182,30 @@ func checkAddress(address string) (message, hint string) {
 		return fmt.Sprintf("%q is no host", address), form
 	}
 	return "", ""
+}
+
+// isHub tells whether an address is one of Docker Hub's.
+func isHub(address string) bool {
+	return slices.Contains([]string{"docker.io", "index.docker.io", "registry-1.docker.io"}, strings.ToLower(address))
+}
+
+// hub warns of what dockerd does not take for Docker Hub. Source: moby registry/service_v2.go, where its TLS configuration is
+// the default one; the containerd image store alone looks into certs.d.
+func (c *specCheck) hub(path string, r Registry) {
+	if !isHub(r.Address) {
+		return
+	}
+	if r.Insecure {
+		c.warn(path+"insecure", "dockerd insists on HTTPS for Docker Hub", "list a mirror, in registry_mirrors, as insecure")
+	}
+	const message, hint = "dockerd reads no certificates for Docker Hub, but with the containerd image store",
+		"bring the CA's to those that the machine trusts (BOSH: the director's trusted_certs), or set registry_mirrors"
+	if r.CACert != "" {
+		c.warn(path+"ca_cert", message, hint)
+	}
+	if r.ClientCert != "" {
+		c.warn(path+"client_cert", message, hint)
+	}
 }
 
 func (c *specCheck) credentials(path string, r Registry) {

@@ -57,8 +57,9 @@ func TestReadDaemonSpecNamesThePropertyAndNeverItsValue(t *testing.T) {
 		`{"registry_mirrors": "https://mirror"}`:   "registry_mirrors: must be a list, not a text",
 		`[]`:                                       "the spec: must be a mapping, not a list",
 		`{"registries": [{"password": "5313373" s`: "reading the spec: no JSON from byte 40 on",
-		`{} {}`: "reading the spec: something follows the object",
-		``:      "reading the spec: EOF",
+		`{} {}`:            "reading the spec: something follows the object",
+		`{"registries": [`: "reading the spec: the JSON ends before its end",
+		``:                 "reading the spec: it is empty",
 	} {
 		_, err := ReadDaemonSpec(strings.NewReader(text))
 		if err == nil || err.Error() != want {
@@ -87,9 +88,14 @@ func TestCheck(t *testing.T) {
 		spec DaemonSpec
 		want []string // "warning: " in front of warnings
 	}{
-		"nothing":                  {DaemonSpec{}, nil},
-		"all that there is":        {registry(Registry{Username: "u", Password: "p", CACert: cert + cert, ClientCert: cert, ClientKey: key, Insecure: true}), nil},
-		"an address too many":      {DaemonSpec{Registries: []Registry{{Address: "reg:5000"}, {Address: "REG:5000"}}}, []string{`registries[1].address: "REG:5000" is listed before, as registries[0]`}},
+		"nothing":             {DaemonSpec{}, nil},
+		"all that there is":   {registry(Registry{Username: "u", Password: "p", CACert: cert + cert, ClientCert: cert, ClientKey: key, Insecure: true}), nil},
+		"an address too many": {DaemonSpec{Registries: []Registry{{Address: "reg:5000"}, {Address: "REG:5000"}}}, []string{`registries[1].address: "REG:5000" is listed before, as registries[0]`}},
+		"Docker Hub": {DaemonSpec{Registries: []Registry{{Address: "docker.io", CACert: cert, Insecure: true}, {Address: "index.docker.io"}}}, []string{
+			"warning: registries[0].insecure: dockerd insists on HTTPS for Docker Hub",
+			"warning: registries[0].ca_cert: dockerd reads no certificates for Docker Hub, but with the containerd image store",
+			`registries[1].address: "index.docker.io" is listed before, as registries[0]`,
+		}},
 		"no address":               {DaemonSpec{Registries: []Registry{{}}}, []string{"registries[0].address: is missing"}},
 		"a password alone":         {registry(Registry{Password: "s3cr3t"}), []string{"registries[0].username: is missing, though there is a password"}},
 		"a username alone":         {registry(Registry{Username: "u"}), []string{"registries[0].password: is missing, though there is a username"}},
@@ -216,16 +222,16 @@ func TestWrite(t *testing.T) {
 		InsecureRegistries: []string{"10.0.0.0/8", "plain:80"},
 		Daemon:             map[string]json.RawMessage{"log-level": []byte(`"warn"`), "insecure-registries": []byte(`["old:1"]`), "bip": []byte("null")},
 	}
-	write(full, "auth/config.json", "certs.d/reg:5000/ca.crt", "certs.d/reg:5000/client.cert", "certs.d/reg:5000/client.key", "certs.d/registry-1.docker.io/ca.crt", "daemon.json")
+	write(full, "auth/config.json", "certs.d/docker.io/ca.crt", "certs.d/reg:5000/ca.crt", "certs.d/reg:5000/client.cert", "certs.d/reg:5000/client.key", "daemon.json")
 	want := map[string]string{
-		"auth/config.json":                     "-rw------- {\n\t\"auths\": {\n\t\t\"reg:5000\": {\n\t\t\t\"auth\": \"dTpwPCY=\"\n\t\t}\n\t}\n}\n",
-		"certs.d/reg:5000/.galley":             "-rw-r--r-- ca.crt\nclient.cert\nclient.key\n",
-		"certs.d/reg:5000/ca.crt":              "-rw-r--r-- CA",
-		"certs.d/reg:5000/client.cert":         "-rw-r--r-- CERT",
-		"certs.d/reg:5000/client.key":          "-rw------- KEY",
-		"certs.d/registry-1.docker.io/.galley": "-rw-r--r-- ca.crt\n",
-		"certs.d/registry-1.docker.io/ca.crt":  "-rw-r--r-- HUB",
-		"certs.d/theirs:5000/ca.crt":           "-rw-r--r-- theirs",
+		"auth/config.json":             "-rw------- {\n\t\"auths\": {\n\t\t\"reg:5000\": {\n\t\t\t\"auth\": \"dTpwPCY=\"\n\t\t}\n\t}\n}\n",
+		"certs.d/reg:5000/.galley":     "-rw-r--r-- ca.crt\nclient.cert\nclient.key\n",
+		"certs.d/reg:5000/ca.crt":      "-rw-r--r-- CA",
+		"certs.d/reg:5000/client.cert": "-rw-r--r-- CERT",
+		"certs.d/reg:5000/client.key":  "-rw------- KEY",
+		"certs.d/docker.io/.galley":    "-rw-r--r-- ca.crt\n",
+		"certs.d/docker.io/ca.crt":     "-rw-r--r-- HUB",
+		"certs.d/theirs:5000/ca.crt":   "-rw-r--r-- theirs",
 		"daemon.json": `-rw------- {
   "insecure-registries": [
     "old:1",
@@ -253,9 +259,9 @@ func TestWrite(t *testing.T) {
 	write(full, "certs.d/reg:5000/client.key")
 
 	less := DaemonSpec{Registries: []Registry{{Address: "reg:5000", CACert: "CA"}}}
-	write(less, "auth/config.json", "certs.d/reg:5000/client.cert", "certs.d/reg:5000/client.key", "certs.d/registry-1.docker.io/ca.crt", "daemon.json")
+	write(less, "auth/config.json", "certs.d/docker.io/ca.crt", "certs.d/reg:5000/client.cert", "certs.d/reg:5000/client.key", "daemon.json")
 	write(DaemonSpec{}, "certs.d/reg:5000/ca.crt")
-	want = map[string]string{"auth/config.json": "-rw------- {\n\t\"auths\": {}\n}\n", "certs.d/theirs:5000/ca.crt": "-rw-r--r-- theirs", "daemon.json": "-rw------- {}\n"}
+	want = map[string]string{"auth/config.json": "-rw------- {\n\t\"auths\": {}\n}\n", "certs.d/theirs:5000/ca.crt": "-rw-r--r-- theirs", "daemon.json": "-rw------- {\n  \"insecure-registries\": [],\n  \"registry-mirrors\": []\n}\n"}
 	if diff := cmp.Diff(want, tree(t, dir)); diff != "" {
 		t.Errorf("what is left (-want +got):\n%s", diff)
 	}
