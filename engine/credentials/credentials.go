@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -185,8 +186,12 @@ func (f File) read() (*configfile.ConfigFile, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return config, nil
 	}
-	if err == nil && len(bytes.TrimSpace(text)) > 0 {
-		err = withoutSecrets(config.LoadFromReader(bytes.NewReader(text)))
+	if err != nil {
+		return nil, &Error{Path: f.Path, Err: cause(err), Hint: "see to it that it is a file that this user may read"}
+	}
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
+	if len(bytes.TrimSpace(text)) > 0 {
+		err = withoutSecrets(config.LoadFromReader(bytes.NewReader(text)), text)
 	}
 	if err != nil {
 		return nil, &Error{Path: f.Path, Err: err, Hint: `it must be a JSON object as docker login writes it: {"auths": {"REGISTRY": {"auth": …}}}`}
@@ -197,20 +202,47 @@ func (f File) read() (*configfile.ConfigFile, error) {
 	return config, nil
 }
 
-// withoutSecrets tells what is wrong with a file without what stands in it: the decoder's own words may quote a value.
-func withoutSecrets(err error) error {
+// cause is an error of the system without the path, which [Error] tells.
+func cause(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
+
+// withoutSecrets tells what is wrong with a file's text without what stands in it: the decoder's own words may quote a value.
+func withoutSecrets(err error, text []byte) error {
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
-	var pathError *fs.PathError
 	switch {
-	case err == nil, errors.As(err, &pathError):
-		return err
+	case err == nil:
+		return nil
 	case errors.As(err, &syntax):
 		return fmt.Errorf("no JSON from byte %d on", syntax.Offset)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("the JSON ends before its end")
+	case errors.As(err, &kind) && kind.Field == "":
+		return errors.New("it is no JSON object")
 	case errors.As(err, &kind):
 		return fmt.Errorf("%q must be of another type", kind.Field)
 	}
-	return errors.New("an entry of auths can't be understood: auth must be USER:PASSWORD in base64")
+	return fmt.Errorf("%s can't be understood: auth must be USER:PASSWORD in base64", brokenEntry(text))
+}
+
+// brokenEntry names the entry that is the first to be broken by itself.
+func brokenEntry(text []byte) string {
+	var all struct {
+		Auths map[string]json.RawMessage `json:"auths"`
+	}
+	_ = json.Unmarshal(text, &all) // the whole was decoded before
+	for _, key := range slices.Sorted(maps.Keys(all.Auths)) {
+		one, _ := json.Marshal(map[string]any{"auths": map[string]json.RawMessage{key: all.Auths[key]}})
+		if configfile.New("").LoadFromReader(bytes.NewReader(one)) != nil {
+			return fmt.Sprintf("the entry of %q in auths", key)
+		}
+	}
+	return "an entry of auths"
 }
 
 // write replaces the file at once, readable by its owner alone. A symbolic link is kept, and its target replaced.

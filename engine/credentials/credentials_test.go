@@ -42,6 +42,7 @@ get)
 	case $line in
 	quay.io|https://index.docker.io/v1/) [ -f erased ] || { echo '{"Username": "robot", "Secret": "s3cr3t"}'; exit; } ;;
 	token.example) echo '{"Username": "<token>", "Secret": "s3cr3t"}'; exit ;;
+	blank.example) echo '{"Username": "", "Secret": ""}'; exit ;;
 	broken.example) echo 's3cr3t leaks'; exit 1 ;;
 	esac
 	echo 'credentials not found in native keychain'; exit 1 ;;
@@ -73,6 +74,8 @@ func TestGet(t *testing.T) {
 		"a helper that has nothing":         {`{"credsStore": "keeper"}`, "other.example", registry.AuthConfig{}},
 		"a helper for one":                  {`{"credHelpers": {"quay.io": "keeper"}, "auths": {"reg": {"auth": "` + userAuth + `"}}}`, "quay.io", registry.AuthConfig{Username: "robot", Password: secret}},
 		"another one beside it":             {`{"credHelpers": {"quay.io": "keeper"}, "auths": {"reg": {"auth": "` + userAuth + `"}}}`, "reg", registry.AuthConfig{Username: "user", Password: secret}},
+		"a helper that has only blanks":     {`{"credsStore": "keeper", "auths": {"blank.example": {"auth": "` + userAuth + `"}}}`, "blank.example", registry.AuthConfig{Username: "user", Password: secret}},
+		"a byte order mark":                 {"\ufeff" + `{"auths": {"reg": {"auth": "` + userAuth + `"}}}`, "reg", registry.AuthConfig{Username: "user", Password: secret}},
 		"an entry that the helper lacks":    {`{"credsStore": "keeper", "auths": {"reg": {"auth": "` + userAuth + `"}}}`, "reg", registry.AuthConfig{Username: "user", Password: secret}},
 		"an empty file":                     {"", "reg", registry.AuthConfig{}},
 		"keys of other programs":            {`{"auths": null, "currentContext": "default", "somethingNew": {"a": 1}}`, "reg", registry.AuthConfig{}},
@@ -94,12 +97,21 @@ func TestGet(t *testing.T) {
 
 func TestErrorsNameTheFileAndHoldNoSecret(t *testing.T) {
 	install(t, "keeper", keeper)
+	install(t, "talks", "echo 's3cr3t {'")
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "docker-credential-noprogram"), []byte("s3cr3t"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	for name, tt := range map[string]struct{ file, want string }{
 		"a password that is a number": {`{"auths": {"broken.example": {"password": 5313373}}}`, `"auths.password" must be of another type`},
-		"cut off":                     {`{"auths": {"broken.example": {"auth": "s3cr3t`, "can't be understood"},
+		"cut off":                     {`{"auths": {"broken.example": {"auth": "s3cr3t`, "the JSON ends before its end"},
+		"a list":                      {`["s3cr3t"]`, "it is no JSON object"},
 		"no JSON":                     {`s3cr3t`, "no JSON from byte 1 on"},
-		"no base64":                   {`{"auths": {"broken.example": {"auth": "s3cr3t!"}}}`, "in base64"},
-		"a helper that fails":         {`{"credsStore": "keeper"}`, `"docker-credential-keeper" failed`},
+		"no base64":                   {`{"auths": {"broken.example": {"auth": "s3cr3t!"}, "another": {"auth": "` + userAuth + `"}}}`, `the entry of "broken.example" in auths can't be understood`},
+		"a helper that fails":         {`{"credsStore": "keeper"}`, `"docker-credential-keeper" failed: exit status 1`},
+		"a helper that talks":         {`{"credHelpers": {"broken.example": "talks"}}`, `"docker-credential-talks" did not answer with credentials`},
+		"a helper that is no program": {`{"credsStore": "noprogram"}`, `"docker-credential-noprogram" can't be run: exec format error`},
 		"a helper that is missing":    {`{"credsStore": "nowhere"}`, `"docker-credential-nowhere" is not installed`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -116,6 +128,14 @@ func TestErrorsNameTheFileAndHoldNoSecret(t *testing.T) {
 				t.Errorf("the error holds a secret: %q", err)
 			}
 		})
+	}
+}
+
+func TestAFileThatCanNotBeReadIsToldAsSuch(t *testing.T) {
+	_, err := File{t.TempDir()}.Get(t.Context(), "reg")
+	var failed *Error
+	if !errors.As(err, &failed) || failed.Err.Error() != "is a directory" || !strings.Contains(failed.Hint, "this user may read") {
+		t.Errorf("got error %v, want that it is a directory", err)
 	}
 }
 

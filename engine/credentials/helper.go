@@ -32,12 +32,13 @@ func (h helper) program() string { return "docker-credential-" + h.name }
 func (h helper) get(ctx context.Context, key string) (registry.AuthConfig, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	found, err := client.Get(h.call(ctx), key)
+	var ended error
+	found, err := client.Get(h.call(ctx, &ended), key)
 	switch {
-	case credentials.IsErrCredentialsNotFound(err):
+	case credentials.IsErrCredentialsNotFound(err), err == nil && found.Username == "" && found.Secret == "":
 		return registry.AuthConfig{}, nil
 	case err != nil:
-		return registry.AuthConfig{}, h.failed(ctx, err)
+		return registry.AuthConfig{}, h.failed(ctx, err, ended)
 	}
 	auth := registry.AuthConfig{ServerAddress: key}
 	if found.Username == tokenUser {
@@ -55,7 +56,9 @@ func (h helper) put(ctx context.Context, key string, auth registry.AuthConfig) e
 	if auth.IdentityToken != "" {
 		secret.Username, secret.Secret = tokenUser, auth.IdentityToken
 	}
-	return h.failed(ctx, client.Store(h.call(ctx), &secret))
+	var ended error
+	err := client.Store(h.call(ctx, &ended), &secret)
+	return h.failed(ctx, err, ended)
 }
 
 // remove has the helper forget; ok is false if it had nothing.
@@ -66,36 +69,44 @@ func (h helper) remove(ctx context.Context, key string) (ok bool, err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	return true, h.failed(ctx, client.Erase(h.call(ctx), key))
+	var ended error
+	err = client.Erase(h.call(ctx, &ended), key)
+	return true, h.failed(ctx, err, ended)
 }
 
-// failed tells that the helper failed, without its output: that may be a secret.
-func (h helper) failed(ctx context.Context, err error) error {
+// failed tells why the helper failed, by how its program ended, and without its output: that may be a secret.
+func (h helper) failed(ctx context.Context, err, ended error) error {
 	if err == nil {
 		return nil
 	}
 	_, missing := exec.LookPath(h.program())
+	var status *exec.ExitError
 	switch {
 	case missing != nil:
-		return fmt.Errorf("the credential helper %q is not installed", h.program())
+		return fmt.Errorf("the credential helper %q is not installed, or not on the PATH", h.program())
 	case ctx.Err() != nil:
 		return fmt.Errorf("the credential helper %q did not answer in time", h.program())
+	case errors.As(ended, &status):
+		return fmt.Errorf("the credential helper %q failed: %w", h.program(), status)
+	case ended != nil:
+		return fmt.Errorf("the credential helper %q can't be run: %w", h.program(), cause(ended))
 	}
-	return fmt.Errorf("the credential helper %q failed", h.program())
+	return fmt.Errorf("the credential helper %q did not answer with credentials", h.program())
 }
 
-// call returns how the helper is run: it ends with ctx, and what it says on standard error is dropped.
-func (h helper) call(ctx context.Context) client.ProgramFunc {
+// call returns how the helper is run: it ends with ctx, what it says on standard error is dropped, and how it ended is noted.
+func (h helper) call(ctx context.Context, ended *error) client.ProgramFunc {
 	return func(args ...string) client.Program {
 		cmd := exec.CommandContext(ctx, h.program(), args...)
 		cmd.WaitDelay = time.Second // for what it started itself and left behind
-		return &call{cmd}
+		return &call{cmd, ended}
 	}
 }
 
 // call is one run of a helper.
 type call struct {
 	*exec.Cmd
+	ended *error
 }
 
 func (c *call) Input(in io.Reader) { c.Stdin = in }
@@ -108,5 +119,6 @@ func (c *call) Output() ([]byte, error) {
 	if errors.Is(err, exec.ErrWaitDelay) {
 		err = nil // it has ended well; who holds its output open is no concern here
 	}
+	*c.ended = err
 	return out.Bytes(), err
 }
