@@ -135,3 +135,20 @@ func TestPagesAreToldByTheirTitles(t *testing.T) {
 		}
 	}
 }
+
+func TestAFailedLoginNamesAWayOutOfItsOwn(t *testing.T) {
+	for text, want := range map[string]string{
+		"login attempt to https://reg:5000/v2/ failed with status: 401 Unauthorized":      "reg:5000 does not accept this user with this password: login attempt",
+		"login attempt to http://reg:5000/v2/ failed with status: 400 Bad Request":        "reg:5000 does not accept this user with this password: login attempt",
+		"login attempt to https://reg:5000/v2/ failed with status: 400 Bad Request":       "whether it wants a client certificate",
+		"login attempt to https://reg:5000/v2/ failed with status: 404 Not Found":         "no registry answers at reg:5000",
+		"login attempt to https://reg:5000/v2/ failed with status: 429 Too Many Requests": "reg:5000 limits the rate of requests",
+		"login attempt to https://reg:5000/v2/ failed with status: 502 Bad Gateway":       "reaches reg:5000, directly",
+		`Get "https://auth/token": dial tcp: lookup auth on 10.0.0.53:53: no such host`:   "reaches auth, directly",
+	} {
+		err := explainLogin("reg:5000", errors.New(text))
+		if said := err.Error() + " " + err.Hint; !strings.Contains(said, want) || strings.Contains(err.Hint, "image") || strings.Contains(err.Hint, "galley login") {
+			t.Errorf("%q: got %q, want %q in it, and nothing of images", text, said, want)
+		}
+	}
+}

@@ -65,6 +65,12 @@ func explainLogin(host string, err error) *RegistryError {
 		words, hint = fmt.Sprintf("%s does not accept this user with this password", host), ""
 	case PullUnknown:
 		words, hint = fmt.Sprintf("no registry answers at %s", host), "check its name and port"
+	case PullLimited:
+		words, hint = fmt.Sprintf("%s limits the rate of requests", host), "wait"
+	case PullRefused:
+		hint = "check its name and port, and whether it wants a client certificate: " + f.clientCertificate()
+	case PullNetwork:
+		hint = fmt.Sprintf("check that this machine reaches %s, directly or by dockerd's proxy", f.at)
 	}
 	return &RegistryError{Doing: fmt.Sprintf("logging in to %q", host), Reason: f.reason, Err: f.with(words), Hint: hint}
 }
