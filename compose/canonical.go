@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
+	"sync"
 
 	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/template"
@@ -122,7 +124,8 @@ func (r *recipe) canonical(ctx context.Context, opt CanonicalOptions) (c *Canoni
 	return c, nil
 }
 
-// PinImages adds to each image the digest that lookUp gives for it, several at a time. An image that has one keeps it.
+// PinImages adds to each image the digest that lookUp gives for it, several at a time. An image that has one keeps it. The
+// error joins those of lookUp, in the order of the images' names; nothing is added then.
 func (c *Canonical) PinImages(lookUp func(ref string) (string, error)) error {
 	images := c.project
 	if images == nil {
@@ -133,10 +136,22 @@ func (c *Canonical) PinImages(lookUp func(ref string) (string, error)) error {
 			}
 		}
 	}
+	var mu sync.Mutex
+	failed := map[string]error{}
 	pinned, err := images.WithImagesResolved(func(named reference.Named) (digest.Digest, error) {
-		found, err := lookUp(reference.FamiliarString(named))
-		return digest.Digest(found), err
+		ref := reference.FamiliarString(named)
+		found, err := lookUp(ref)
+		if err != nil {
+			mu.Lock()
+			defer mu.Unlock()
+			failed[ref] = err
+			found = digest.FromString("").String() // without one it would end at the first error
+		}
+		return digest.Digest(found), nil
 	})
+	for _, ref := range slices.Sorted(maps.Keys(failed)) {
+		err = errors.Join(err, failed[ref])
+	}
 	if err != nil {
 		return err
 	}

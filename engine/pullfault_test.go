@@ -77,7 +77,7 @@ func TestAFailedPullNamesTheWayOut(t *testing.T) {
 		{"x509: certificate signed by unknown authority", known, "does not trust the certificate of reg:5000", "/etc/docker/certs.d/reg:5000/ca.crt (BOSH: registries[].ca_cert)"},
 		{"tls: failed to verify certificate: x509: certificate signed by unknown authority", known, "does not trust the certificate of reg:5000", "ca.crt"},
 		{"x509: certificate has expired or is not yet valid", known, "the certificate of reg:5000 is not good", "renew it"},
-		{"remote error: tls: certificate required", known, "reg:5000 wants another client certificate", "registries[].client_cert"},
+		{"remote error: tls: certificate required", known, "reg:5000 wants a client certificate, and got none that it takes", "registries[].client_cert"},
 		{`unknown: failed to resolve reference: unexpected status from HEAD request to https://reg:5000/v2/x/manifests/1: 400 Bad Request`, none, "reg:5000 refuses the request", "whether the registry wants a client certificate"},
 		{`Get "https://auth:5001/token?service=s": tls: failed to verify certificate: x509: certificate signed by unknown authority`, none, "the certificate of auth:5001, where reg:5000 sends it", "/etc/docker/certs.d/reg:5000/ca.crt"},
 		{`Get "https://auth:5001/token?service=s": x509: certificate has expired`, none, "the certificate of auth:5001 is not good", "renew it"},

@@ -114,7 +114,7 @@ func (f *pullFailure) unknown() (words, hint string) {
 func (f *pullFailure) untrusted() (words, hint string) {
 	switch {
 	case wantsCertificate(f.text):
-		return fmt.Sprintf("%s wants another client certificate", f.atOr(f.host)), f.clientCertificate()
+		return fmt.Sprintf("%s wants a client certificate, and got none that it takes", f.atOr(f.host)), f.clientCertificate()
 	case !strings.Contains(f.text, "unknown authority"):
 		return fmt.Sprintf("the certificate of %s is not good", f.atOr(f.elsewhere())),
 			"renew it, address the registry by the name that it is made out for, or set this machine's clock"

@@ -77,14 +77,14 @@ func explainLogin(host string, err error) *RegistryError {
 
 // Digests says by which digest ("sha256:…") a registry has each image: from what the Engine has of it, or, where it has
 // none or have is nil, from the registry itself, several at a time. The error joins a *RegistryError for each that can't
-// be told.
+// be told, in the order of refs.
 func (e *Engine) Digests(ctx context.Context, have *State, refs []string) (map[string]string, error) {
 	digests := map[string]string{}
 	var mu sync.Mutex
-	var errs []error
+	errs := make([]error, len(refs))
 	var asking errgroup.Group
 	asking.SetLimit(e.opts.Parallel)
-	for _, ref := range refs {
+	for i, ref := range refs {
 		if known := have.localDigest(ref); known != "" {
 			mu.Lock()
 			digests[ref] = known
@@ -95,8 +95,7 @@ func (e *Engine) Digests(ctx context.Context, have *State, refs []string) (map[s
 			digest, err := e.askDigest(ctx, ref)
 			mu.Lock()
 			defer mu.Unlock()
-			digests[ref] = digest
-			errs = append(errs, err)
+			digests[ref], errs[i] = digest, err
 			return nil
 		})
 	}
