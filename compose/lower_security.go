@@ -36,6 +36,9 @@ func (s *serviceLowering) security() {
 			s.refuse(item("security_opt", i), code, didYouMean(name, strings.Fields(securityOptions)), "%s", err)
 			continue
 		}
+		if strings.HasPrefix(lowered, "writable-cgroups") { // moby pull request 48828: Engine 28.0
+			s.require(item("security_opt", i), "1.48")
+		}
 		h.SecurityOpt = append(h.SecurityOpt, lowered)
 	}
 	h.Runtime = s.src.Runtime

@@ -81,6 +81,7 @@ func leastAPIs() []least {
 			least{s + ".networks.*.gw_priority", "1.48", ""},
 			least{s + ".networks.*.interface_name", "1.49", ""},
 			least{s + ".networks.*.mac_address", "1.44", "not on the first network"},
+			least{s + ".security_opt", "1.48", "writable-cgroups"},
 			least{s + ".volumes.[].bind", "1.42", "with create_host_path beside recursive, or a path with a colon"},
 			least{s + ".volumes.[].bind.recursive", "1.44", "writable or readonly"},
 			least{s + ".volumes.[].type", "1.48", "image; cluster needs 1.42"},

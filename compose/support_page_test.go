@@ -129,6 +129,7 @@ func attributePattern(path string) string {
 	path = regexp.MustCompile(`^(\w+)\.[^.]+`).ReplaceAllString(path, "$1.*")
 	path = regexp.MustCompile(`\.networks\.[^.]+`).ReplaceAllString(path, ".networks.*")
 	path = regexp.MustCompile(`\.driver_opts\..+`).ReplaceAllString(path, ".driver_opts.*")
+	path = regexp.MustCompile(`\[\d+\]$`).ReplaceAllString(path, "") // the list itself is in the table
 	return regexp.MustCompile(`\[\d+\]`).ReplaceAllString(path, ".[]")
 }
 

@@ -25,6 +25,7 @@ func TestWhatNeedsANewerEngineFailsThePlan(t *testing.T) {
 			"networks.default.driver_opts.com.docker.network.endpoint.sysctls", "1.45", "1.46",
 			`networks: {default: {driver_opts: {com.docker.network.endpoint.sysctls: net.ipv4.conf.IFNAME.log_martians=1}}}`, "",
 		},
+		{"security_opt[1]", "1.47", "1.48", `security_opt: [label=disable, writable-cgroups=true]`, ""},
 		{"volumes[0].type", "1.47", "1.48", `volumes: [{type: image, source: app, target: /i}]`, ""},
 		{"networks.default.gw_priority", "1.47", "1.48", `networks: {default: {gw_priority: 1}}`, ""},
 		{"networks.a.enable_ipv4", "1.47", "1.48", `networks: [a]`, "networks: {a: {enable_ipv4: false, enable_ipv6: true}}"},

@@ -84,6 +84,16 @@ networks: {a: {}, b: {}}
 				"cat /proc/sys/net/ipv4/conf/lan0/log_martians /proc/sys/net/ipv4/conf/eth0/log_martians": "1\n0",
 			}},
 		},
+		"writable control groups": {
+			api: "1.48",
+			recipe: `
+services:
+  web: {image: busybox, command: sleep infinity, init: true, security_opt: ["writable-cgroups=true"]}
+`,
+			inside: map[string]map[string]string{"web-1": {
+				"awk '$3 ~ /^cgroup/ && $4 !~ /^rw/' /proc/mounts": "",
+			}},
+		},
 		"devices": {
 			recipe: `
 services:
