@@ -1,11 +1,15 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"os"
 	"time"
 
+	"github.com/docker/cli/cli/connhelper"
 	"github.com/docker/docker/api/types/versions"
 	"github.com/docker/docker/client"
 )
@@ -26,11 +30,11 @@ const (
 // one older than [MinAPI] a *TooOldError.
 func Connect(ctx context.Context, opts Options) (*Engine, error) {
 	opts = opts.withDefaults()
-	docker, err := newClient(opts.Host)
+	docker, host, err := newClient(opts)
 	if err != nil {
-		return nil, &UnreachableError{Host: opts.Host, Err: err}
+		return nil, &UnreachableError{Host: host, Err: err}
 	}
-	e := &Engine{Host: docker.DaemonHost(), api: docker, opts: opts}
+	e := &Engine{Host: host, api: docker, opts: opts}
 	ctx, cancel := context.WithTimeout(ctx, opts.AnswerWithin)
 	defer cancel()
 	ping, err := docker.Ping(ctx)
@@ -82,13 +86,35 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// newClient configures the client from the docker CLI's environment variables; host, if set, wins over DOCKER_HOST.
-func newClient(host string) (*client.Client, error) {
-	settings := []client.Opt{client.FromEnv, client.WithAPIVersionNegotiation()}
-	if host != "" {
+// newClient configures the client from the docker CLI's environment variables, and returns the address that it is for. The
+// options' Host wins over DOCKER_HOST. At one of ssh the Engine is reached as the docker CLI does it: by the ssh command, and
+// docker on the other side.
+func newClient(opts Options) (docker *client.Client, host string, err error) {
+	host = cmp.Or(opts.Host, os.Getenv(client.EnvOverrideHost))
+	through, err := connhelper.GetConnectionHelper(host)
+	if err != nil {
+		return nil, host, err
+	}
+	settings := []client.Opt{client.FromEnv}
+	switch {
+	case through != nil:
+		// Each connection is a command of its own, so they are kept.
+		transport := &http.Transport{DialContext: through.Dialer, MaxIdleConnsPerHost: opts.Parallel, IdleConnTimeout: 30 * time.Second}
+		settings = []client.Opt{
+			client.WithHTTPClient(&http.Client{Transport: transport}), client.WithVersionFromEnv(),
+			client.WithHost(through.Host), client.WithDialContext(through.Dialer),
+		}
+	case opts.TLS != nil:
+		secured := &http.Client{Transport: &http.Transport{TLSClientConfig: opts.TLS}, CheckRedirect: client.CheckRedirect}
+		settings = []client.Opt{client.WithHTTPClient(secured), client.WithVersionFromEnv(), client.WithHost(host)}
+	case host != "":
 		settings = append(settings, client.WithHost(host))
 	}
-	return client.NewClientWithOpts(settings...)
+	docker, err = client.NewClientWithOpts(append(settings, client.WithAPIVersionNegotiation())...)
+	if through == nil && err == nil {
+		host = docker.DaemonHost()
+	}
+	return docker, host, err
 }
 
 // slowest is how many times [Options.AnswerWithin] an Engine may take for its lists as long as it answers pings.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"time"
 
@@ -19,9 +20,12 @@ import (
 
 // Options say which Engine to talk to and how.
 type Options struct {
-	// Host is the Engine's address, as unix:///var/run/docker.sock or tcp://host:2376. "" means DOCKER_HOST, then the
-	// local socket. DOCKER_TLS_VERIFY, DOCKER_CERT_PATH and DOCKER_API_VERSION count as they do for the docker CLI.
+	// Host is the Engine's address, as unix:///var/run/docker.sock, tcp://host:2376 or ssh://user@host. "" means
+	// DOCKER_HOST, then the local socket. DOCKER_TLS_VERIFY, DOCKER_CERT_PATH and DOCKER_API_VERSION count as they do for
+	// the docker CLI.
 	Host string
+	// TLS is what a Host of TCP is spoken to with, instead of what DOCKER_CERT_PATH says; nil is that.
+	TLS *tls.Config
 	// Version is written into the version label of what is created.
 	Version string
 	// AnswerWithin is how long the Engine may take to answer a read; 0 means 10 seconds. For lists it is thrice that, as long as
@@ -72,7 +76,6 @@ type Engine struct {
 type api interface {
 	Close() error
 	ClientVersion() string
-	DaemonHost() string
 	Ping(ctx context.Context) (types.Ping, error)
 	Info(ctx context.Context) (system.Info, error)
 	Events(ctx context.Context, options events.ListOptions) (<-chan events.Message, <-chan error)

@@ -35,13 +35,15 @@ type cli struct {
 	locked sync.Map
 	// named are the services that the command line names.
 	named []string
+	at    at
 }
 
 // globals are the flags that stand before the command, by the names that docker compose gives them.
 type globals struct {
 	files, profiles, envFiles      []string
 	projectName, projectDir        string
-	host, recipe, authFile         string
+	host, context                  string
+	recipe, authFile               string
 	ansi, progress                 string
 	parallel                       int
 	pullRoom                       room
@@ -264,6 +266,7 @@ func (c *cli) addGlobals(f *pflag.FlagSet) {
 	f.StringArrayVar(&g.profiles, "profile", nil, "`PROFILE` to enable; repeatable (COMPOSE_PROFILES)")
 	f.StringArrayVar(&g.envFiles, "env-file", nil, "environment `FILE` for interpolation; repeatable (default: .env)")
 	f.StringVarP(&g.host, "host", "H", "", "`ADDRESS` of the Engine (DOCKER_HOST; default: the local socket)")
+	f.StringVar(&g.context, "context", "", "`NAME` of the docker command line's context whose Engine it is (DOCKER_CONTEXT; default: the one in use)")
 	f.StringVar(&g.authFile, "registry-auth-file", "", "`FILE` with the credentials of registries (default: config.json in DOCKER_CONFIG or ~/.docker)")
 	f.StringVar(&g.recipe, "recipe", "", "recipe `GROUP/JOB` of a BOSH manifest that holds several")
 	f.Var(newChoice(&g.ansi, either(c.getenv("COMPOSE_ANSI"), "auto"), "auto", "never", "always"), "ansi", "print colours and control characters: auto, never, always (COMPOSE_ANSI)")

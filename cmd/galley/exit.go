@@ -9,6 +9,7 @@ import (
 	"galley/bosh"
 	"galley/compose"
 	"galley/engine"
+	"galley/engine/contexts"
 )
 
 // The exit codes; [exitCodesHelp] documents them.
@@ -77,7 +78,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitInvalid
 	case is[*bosh.HeldError](err):
 		return exitLocked
-	case is[*engine.UnreachableError](err), is[*engine.TooOldError](err), is[*engine.TooNewError](err):
+	case is[*engine.UnreachableError](err), is[*engine.TooOldError](err), is[*engine.TooNewError](err), is[*contexts.Error](err):
 		return exitUnreachable
 	case is[*engine.ImageError](err):
 		return exitNoImage

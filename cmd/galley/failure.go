@@ -9,6 +9,7 @@ import (
 	"galley/bosh"
 	"galley/compose"
 	"galley/engine"
+	"galley/engine/contexts"
 	"galley/engine/credentials"
 	"galley/imports"
 )
@@ -149,10 +150,11 @@ func skippedWords(steps []*engine.Step) string {
 // words is an error's text without what the docker client puts around the Engine's own words.
 func words(err error) string {
 	text := err.Error()
-	var unreachable *engine.UnreachableError
-	if errors.As(err, &unreachable) {
-		const silence = "Cannot connect to the Docker daemon at %s. Is the docker daemon running?"
-		text = strings.Replace(text, fmt.Sprintf(silence, unreachable.Host), "nothing answers there", 1)
+	if is[*engine.UnreachableError](err) {
+		before, silence, _ := strings.Cut(text, "Cannot connect to the Docker daemon at ")
+		if _, after, ok := strings.Cut(silence, ". Is the docker daemon running?"); ok {
+			text = before + "nothing answers there" + after
+		}
 	}
 	return strings.ReplaceAll(text, "Error response from daemon: ", "")
 }
@@ -179,6 +181,8 @@ func hintFor(err error) string {
 		return registry.Hint
 	case errors.As(err, &tarball):
 		return tarballHint(tarball.Fault)
+	case is[*contexts.Error](err):
+		return "`docker context ls` lists them; --context or DOCKER_CONTEXT chooses one, and --host needs none"
 	case errors.As(err, &file):
 		return file.Hint
 	case errors.As(err, &property):
@@ -228,6 +232,9 @@ func unreachableHint(e *engine.UnreachableError) string {
 		return "this user may not talk to the engine: use root, or a member of the socket's group"
 	case strings.Contains(text, "no answer within"), strings.Contains(text, "in time"):
 		return "the engine hangs or is overloaded: see dockerd's log"
+	}
+	if login, ok := strings.CutPrefix(e.Host, "ssh://"); ok {
+		return fmt.Sprintf("`ssh %s docker version` must get in without a question, and find docker and its engine there", login)
 	}
 	return "is dockerd running? --host or DOCKER_HOST says where"
 }

@@ -50,10 +50,12 @@ func environmentHelp() *cobra.Command {
   COMPOSE_PARALLEL_LIMIT        --parallel
   COMPOSE_COMPATIBILITY         --compatibility
   COMPOSE_REMOVE_ORPHANS        --remove-orphans of plan and up
-  DOCKER_HOST                   the Engine's address
+  DOCKER_HOST                   the Engine's address: unix://, tcp://, or ssh:// by way of the ssh command
+  DOCKER_CONTEXT                --context: whose Engine it is where DOCKER_HOST is not set
   DOCKER_TLS_VERIFY, DOCKER_CERT_PATH, DOCKER_API_VERSION
                                 as the docker client reads them
-  DOCKER_CONFIG                 directory of config.json, with the credentials of registries (default: ~/.docker)
+  DOCKER_CONFIG                 directory of config.json, with the credentials of registries, and of the docker command line's
+                                contexts (default: ~/.docker)
   NO_COLOR                      no colours
   GALLEY_PWD                    what $PWD means in recipes, wherever a shell is (default: PWD)
   GALLEY_RUN_DIR                directory of the locks, and of containers' configs and secrets if it is in memory, else

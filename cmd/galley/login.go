@@ -167,17 +167,14 @@ func (c *cli) askCredentials(flags *loginFlags, host string) (registry.AuthConfi
 
 // authFile is the file with the credentials of registries; its path is "" where the surroundings name none.
 func (c *cli) authFile() credentials.File {
-	path := c.global.authFile
-	switch config, home := c.getenv("DOCKER_CONFIG"), c.getenv("HOME"); {
+	path, dir := c.global.authFile, c.dockerDir()
+	switch {
 	case path != "":
-	case config != "":
-		path = filepath.Join(config, "config.json")
-	case home != "":
-		path = filepath.Join(home, ".docker", "config.json")
-	default:
-		return credentials.File{}
+		return credentials.File{Path: c.absolute(path)}
+	case dir != "":
+		return credentials.File{Path: filepath.Join(dir, "config.json")}
 	}
-	return credentials.File{Path: c.absolute(path)}
+	return credentials.File{}
 }
 
 // registryCredentials are the engine's way to them. A file that is named must be there; the usual one need not.

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"galley/bosh"
-	"galley/engine"
 )
 
 //go:embed page.css
@@ -64,7 +63,7 @@ func (p *pages) lastLines(ctx context.Context, s *bosh.Status, now time.Time) ma
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	p.read, p.lines = now, nil
-	e, err := engine.Connect(ctx, p.cli.engineOptions())
+	e, err := p.cli.connect(ctx)
 	if err != nil {
 		return nil // the page says that the Engine can't be reached
 	}

@@ -132,6 +132,10 @@ func (c *cli) hold(ctx context.Context, r *runFlags) error {
 		}
 		defer func() { _ = pid.Remove() }() // a pidfile that stays is stale, and known to be
 	}
+	options, err := c.engineOptions()
+	if err != nil {
+		return err
+	}
 	log, reopen, err := c.openJournal(r)
 	if err != nil {
 		return err
@@ -152,7 +156,7 @@ func (c *cli) hold(ctx context.Context, r *runFlags) error {
 		return err
 	}
 	go turns.serve(ctx)
-	s := &supervision{cli: c, flags: r, log: log, name: name, thrift: newThrift()}
+	s := &supervision{cli: c, flags: r, log: log, name: name, engine: options, thrift: newThrift()}
 	defer s.thrift.end()
 	if err := s.openStatus(); err != nil {
 		return err
@@ -189,7 +193,7 @@ func (s *supervision) keepLogs(ctx context.Context, project string) (*sync.WaitG
 		return nil, err
 	}
 	keeping.Go(func() {
-		if err := engine.KeepLogs(ctx, s.cli.engineOptions(), project, files); err != nil {
+		if err := engine.KeepLogs(ctx, s.engine, project, files); err != nil {
 			files.Trouble(err)
 		}
 	})
@@ -216,6 +220,8 @@ type supervision struct {
 	flags *runFlags
 	log   *slog.Logger
 	name  string
+	// engine says which one it is.
+	engine engine.Options
 	// status is written at each change.
 	status  *statusWriter
 	metrics *metrics
@@ -261,7 +267,7 @@ func (s *supervision) onHangup(ctx context.Context, reopen func() error) <-chan 
 func (s *supervision) options(reload <-chan struct{}, turns <-chan engine.Turn) engine.RunOptions {
 	j := journal{s.log}
 	return engine.RunOptions{
-		Engine:        s.cli.engineOptions(),
+		Engine:        s.engine,
 		Load:          s.load,
 		Lock:          s.lock,
 		Reload:        reload,

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,7 +37,23 @@ func TestMain(m *testing.M) {
 		os.Setenv("GORACE", noPause) // for the programs that are begun here
 	}
 	flag.Bool("update", false, "write what is printed into the scripts")
-	testscript.Main(m, map[string]func(){"galley": main})
+	testscript.Main(m, map[string]func(){"galley": main, "ssh": sshHome})
+}
+
+// sshHome stands in for ssh, where a script makes galley reach an Engine by it: the other side is this machine, and what is
+// passed on comes from and goes to the socket that THIS_ENGINE names.
+func sshHome() {
+	fmt.Fprintln(os.Stderr, "ssh", strings.Join(os.Args[1:], " "))
+	engine, err := net.Dial("unix", strings.TrimPrefix(os.Getenv("THIS_ENGINE"), "unix://"))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "ssh: connect to host:", err)
+		os.Exit(255)
+	}
+	go func() {
+		_, _ = io.Copy(engine, os.Stdin)
+		_ = engine.(*net.UnixConn).CloseWrite()
+	}()
+	_, _ = io.Copy(os.Stdout, engine)
 }
 
 // TestScripts runs testdata/script. Those that ask for an engine run against the one in memory and against a real one:

@@ -86,14 +86,23 @@ func (c *cli) nearby(diagnostics []compose.Diagnostic) []compose.Diagnostic {
 
 // connect reaches the Engine.
 func (c *cli) connect(ctx context.Context) (*engine.Engine, error) {
-	return engine.Connect(ctx, c.engineOptions())
+	opts, err := c.engineOptions()
+	if err != nil {
+		return nil, err
+	}
+	return engine.Connect(ctx, opts)
 }
 
 // engineOptions say which Engine to talk to, as the global flags do, and where Galley's own files for it are.
-func (c *cli) engineOptions() engine.Options {
+func (c *cli) engineOptions() (engine.Options, error) {
+	at, err := c.address()
+	if err != nil {
+		return engine.Options{}, err
+	}
 	files, inMemory := c.paths().Files(os.Getuid())
 	return engine.Options{
-		Host:        c.global.host,
+		Host:        at.Host,
+		TLS:         at.TLS,
 		Version:     c.version,
 		Parallel:    c.global.parallel,
 		PullRoom:    c.global.pullRoom.bytes,
@@ -101,7 +110,7 @@ func (c *cli) engineOptions() engine.Options {
 		FilesOnDisk: !inMemory,
 		Memory:      &memoryFile{c},
 		Credentials: c.registryCredentials,
-	}
+	}, nil
 }
 
 // survey is the recipe beside what the Engine has: all that a plan is made of.
@@ -254,11 +263,11 @@ func (c *cli) lockPath(project string) string { return c.paths().Lock(c.onEngine
 
 // onEngine tells projects of one name on two Engines apart.
 func (c *cli) onEngine(project string) string {
-	host := either(c.global.host, c.getenv("DOCKER_HOST"))
-	if host == "" {
+	at, err := c.address()
+	if err != nil || at.Host == "" { // without an address nothing is done that needs to be told apart
 		return project
 	}
 	sum := fnv.New64a()
-	io.WriteString(sum, host)
+	io.WriteString(sum, at.Host)
 	return fmt.Sprintf("%s@%x", project, sum.Sum64())
 }

@@ -200,7 +200,12 @@ func (c *cli) explainStatus(ctx context.Context, s *bosh.Status, timeout time.Du
 func (c *cli) lastLines(ctx context.Context, s *bosh.Status) map[string][]string {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	e, err := engine.Connect(ctx, engine.Options{Host: either(c.global.host, s.Engine.Host), Version: c.version})
+	opts, err := c.engineOptions()
+	if err != nil {
+		return nil
+	}
+	opts.Host = either(opts.Host, s.Engine.Host)
+	e, err := engine.Connect(ctx, opts)
 	if err != nil {
 		return nil
 	}
