@@ -130,7 +130,7 @@ func containerSupport(s string) []support {
 			"secrets secrets.[].source secrets.[].target secrets.[].uid secrets.[].gid secrets.[].mode", "", ""},
 		// what no container on Linux, or on one machine, can have
 		{refused, s, "models", "galley runs containers only", "run the model's server as a service"},
-		{ignored, s, "credential_spec", "only Windows containers have it", "remove it"},
+		{refused, s, "credential_spec", "only Windows containers have it", "remove it"},
 		{refused, s, "umask", "no Engine has a setting for it", "set it in the image's entrypoint"},
 	}
 }
