@@ -54,9 +54,13 @@ services:
     init: true
     network_mode: none
     healthcheck: {test: "true", interval: 1h, start_period: 1m, start_interval: 1s}
+    x-galley: {early_probes: false}
+  after: {image: busybox, command: sleep infinity, init: true, network_mode: none, depends_on: {web: {condition: service_healthy}}}
 `,
 			outside: func(t *testing.T, s *suite) {
 				equal(t, "the interval", s.config(t, "web-1").Healthcheck.StartInterval, time.Second)
+				// After the interval of an hour alone, it would not be.
+				equal(t, "the health", s.inspect(t, "web-1").State.Health.Status, "healthy")
 			},
 		},
 	}

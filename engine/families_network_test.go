@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"errors"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -65,6 +66,7 @@ networks:
 			},
 			outside: func(t *testing.T, s *suite) {
 				front := s.inspect(t, "web-1").NetworkSettings.Networks[s.project+"_front"]
+				equal(t, "the link-local address", strings.Join(front.IPAMConfig.LinkLocalIPs, " "), "169.254.8.8")
 				equal(t, "the driver's option", front.DriverOpts["a.b"], "c")
 				equal(t, "the hardware address", front.MacAddress, "02:42:ac:11:00:99")
 				n, err := s.docker.NetworkInspect(t.Context(), s.project+"_back", network.InspectOptions{})
@@ -121,13 +123,45 @@ volumes: {data: {external: true, name: outside-PROJECT}}
 		},
 		"macvlan": {
 			machine: "operation not supported",
+			before:  makeParent,
+			recipe:  besideTheHost("macvlan"),
+			inside:  besideTheHostInside(),
+			outside: func(t *testing.T, s *suite) {
+				n, err := s.docker.NetworkInspect(t.Context(), s.project+"_lan", network.InspectOptions{})
+				must(t, err)
+				equal(t, "the driver", n.Driver, "macvlan")
+				equal(t, "the parent", n.Options["parent"], s.project+"-p")
+			},
+		},
+		"ipvlan": {
+			machine: "operation not supported",
+			before:  makeParent,
+			recipe:  besideTheHost("ipvlan"),
+			inside:  besideTheHostInside(),
+		},
+		"a range of a subnet": {
 			recipe: `
 services:
-  web: {image: busybox, command: sleep infinity, init: true, networks: {lan: {ipv4_address: SUBNET.10}}}
+  web: {image: busybox, command: sleep infinity, init: true, networks: [lan]}
 networks:
-  lan: {driver: macvlan, ipam: {config: [{subnet: SUBNET.0/24}]}}
+  lan:
+    driver: bridge
+    ipam:
+      driver: default
+      config: [{subnet: SUBNET.0/24, ip_range: SUBNET.128/25, gateway: SUBNET.2, aux_addresses: {router: SUBNET.128, printer: SUBNET.129}}]
 `,
-			inside: map[string]map[string]string{"web-1": {"ip addr | grep -c SUBNET.10/24": "1"}},
+			inside: map[string]map[string]string{"web-1": {
+				"ip -4 addr show | grep -c SUBNET.130/24":    "1",
+				"ip route | grep -c 'default via SUBNET.2 '": "1",
+			}},
+			outside: func(t *testing.T, s *suite) {
+				n, err := s.docker.NetworkInspect(t.Context(), s.project+"_lan", network.InspectOptions{})
+				must(t, err)
+				c := n.IPAM.Config[0]
+				equal(t, "the range", c.IPRange, s.subnet+".128/25")
+				equal(t, "the gateway", c.Gateway, s.subnet+".2")
+				equal(t, "the address set aside", c.AuxAddress["printer"], s.subnet+".129")
+			},
 		},
 		"a range of host ports": {
 			recipe: `
@@ -170,6 +204,11 @@ networks: {a: {}, b: {}}
 				"ls /sys/class/net | grep -v lo$":      "lan0\nwan0",
 				"ip route | grep -c 'default .* wan0'": "1",
 			}},
+			outside: func(t *testing.T, s *suite) {
+				networks := s.inspect(t, "web-1").NetworkSettings.Networks
+				equal(t, "the priority", networks[s.project+"_b"].GwPriority, 5)
+				equal(t, "the interface's name", networks[s.project+"_b"].DriverOpts["com.docker.network.endpoint.ifname"], "wan0")
+			},
 		},
 		"networks without IPv4": {
 			api: "1.48",
@@ -210,4 +249,35 @@ func makeExternal(t *testing.T, s *suite) {
 			t.Error(err)
 		}
 	})
+}
+
+// besideTheHost is a recipe with a network of containers that have addresses beside the host's.
+func besideTheHost(driver string) string {
+	return `
+x-base: &base {image: busybox, command: sleep infinity, init: true}
+services:
+  web: {<<: *base, networks: {lan: {ipv4_address: SUBNET.10}}}
+  other: {<<: *base, networks: {lan: {ipv4_address: SUBNET.11}}}
+networks:
+  lan: {driver: ` + driver + `, driver_opts: {parent: PROJECT-p}, ipam: {config: [{subnet: SUBNET.0/24}]}}
+`
+}
+
+func besideTheHostInside() map[string]map[string]string {
+	return map[string]map[string]string{
+		"web-1":   {"ip addr | grep -c SUBNET.10/24": "1"},
+		"other-1": {"ping -c 1 -w 10 SUBNET.10 >/dev/null && echo answers": "answers"},
+	}
+}
+
+// makeParent makes an interface, PROJECT-p, on which such a network can be.
+func makeParent(t *testing.T, s *suite) {
+	ip := func(args ...string) error { return exec.Command("ip", args...).Run() }
+	must(t, ip("link", "add", s.project+"-p", "type", "veth", "peer", "name", s.project+"-q"))
+	t.Cleanup(func() {
+		s.cleanUp(t)
+		must(t, ip("link", "delete", s.project+"-p"))
+	})
+	must(t, ip("link", "set", s.project+"-p", "up"))
+	must(t, ip("link", "set", s.project+"-q", "up"))
 }

@@ -1,6 +1,8 @@
 package engine_test
 
 import (
+	"os"
+	"strings"
 	"testing"
 )
 
@@ -72,7 +74,8 @@ x-base: &base {image: busybox, command: sleep infinity, init: true, network_mode
 services:
   caps: {<<: *base, cap_drop: [ALL], cap_add: [net_admin, CAP_CHOWN], security_opt: ["no-new-privileges:true"]}
   seccomp: {<<: *base, security_opt: [seccomp=seccomp.json]}
-  open: {<<: *base, security_opt: [systempaths=unconfined, seccomp=unconfined]}
+  open: {<<: *base, security_opt: [systempaths=unconfined, seccomp=unconfined, apparmor=unconfined, label=disable]}
+  older: {<<: *base, security_opt: [no-new-privileges, "apparmor:unconfined", "label:type:container_t"]}
   plain: {<<: *base}
   readonly: {<<: *base, read_only: true, tmpfs: [/scratch]}
 `,
@@ -85,10 +88,26 @@ services:
 				},
 				"open-1":  {"grep Seccomp: /proc/self/status | tr -s '\\t' ' '": "Seccomp: 0", "grep -c ' /proc/sys ' /proc/mounts; true": "0"},
 				"plain-1": {"grep Seccomp: /proc/self/status | tr -s '\\t' ' '": "Seccomp: 2", "grep -c ' /proc/sys ' /proc/mounts; true": "1"},
+				"older-1": {"grep -E 'NoNewPrivs|Seccomp:' /proc/self/status | tr -s '\\t' ' '": "NoNewPrivs: 1\nSeccomp: 2"},
 				"readonly-1": {
 					"touch /x 2>&1":                  "touch: /x: Read-only file system\n(exited with code 1)",
 					"touch /scratch/x && echo there": "there",
 				},
+			},
+			outside: func(t *testing.T, s *suite) {
+				for name, want := range map[string]string{
+					"caps-1":    "no-new-privileges:true",
+					"open-1":    "seccomp=unconfined apparmor=unconfined label=disable",
+					"older-1":   "no-new-privileges apparmor:unconfined label:type:container_t",
+					"seccomp-1": `seccomp={"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mkdir","mkdirat"],"action":"SCMP_ACT_ERRNO"}]}`,
+				} {
+					equal(t, "the options of "+name, strings.Join(s.hostConfig(t, name).SecurityOpt, " "), want)
+				}
+				open := s.hostConfig(t, "open-1")
+				equal(t, "the number of paths that are hidden or read-only", len(open.MaskedPaths)+len(open.ReadonlyPaths), 0)
+				caps := s.hostConfig(t, "caps-1")
+				equal(t, "the number of capabilities", len(caps.CapAdd)+len(caps.CapDrop), 3)
+				equal(t, "the read-only root", s.hostConfig(t, "readonly-1").ReadonlyRootfs, true)
 			},
 		},
 		"all privileges": {
@@ -105,7 +124,7 @@ services:
   joined: {<<: *base, ipc: "service:first", pid: "service:first", network_mode: "service:first"}
   none: {<<: *base, network_mode: none, ipc: none}
   parent: {<<: *base, cgroup_parent: galley-test, cgroup: private}
-  runtime: {<<: *base, runtime: runc}
+  runtime: {<<: *base, runtime: runc, isolation: default}
 `,
 			inside: map[string]map[string]string{
 				"joined-1": {"hostname": "first", "ps -o comm | grep -c sleep": "2"},
@@ -126,6 +145,16 @@ services:
 				host := s.hostConfig(t, "host-1")
 				equal(t, "the modes of host", string(host.PidMode)+string(host.UTSMode)+string(host.NetworkMode)+string(host.CgroupnsMode)+
 					string(host.UsernsMode), "hosthosthosthosthost")
+				for _, kind := range []string{"ipc", "uts", "net"} {
+					machine, err := os.Readlink("/proc/self/ns/" + kind)
+					must(t, err)
+					equal(t, "the "+kind+" namespace of host", s.namespace(t, "host-1", kind), machine)
+				}
+				if s.namespace(t, "parent-1", "cgroup") == s.namespace(t, "host-1", "cgroup") {
+					t.Error("a private cgroup namespace is the host's")
+				}
+				inGroup := s.exec(t, "host-1", "sh", "-c", "for p in /proc/[0-9]*; do grep -m1 /galley-test/ $p/cgroup; done 2>/dev/null | wc -l")
+				equal(t, "whether processes are in the parent's control group", inGroup != "0", true)
 				equal(t, "the parent", s.hostConfig(t, "parent-1").CgroupParent, "galley-test")
 				equal(t, "the runtime", s.hostConfig(t, "runtime-1").Runtime, "runc")
 			},

@@ -69,6 +69,10 @@ volumes: {data: {labels: {a: b}}, empty: {}, filled: {}, shared: {}}
 					t.Fatal(err)
 				}
 				equal(t, "the volume's label", v.Labels["a"], "b")
+				memory := s.hostConfig(t, "memory-1")
+				equal(t, "the size in memory", memory.Mounts[0].TmpfsOptions.SizeBytes, 4<<20)
+				equal(t, "the mode in memory", memory.Mounts[0].TmpfsOptions.Mode, 0o700)
+				equal(t, "the options in memory", memory.Tmpfs["/scratch"], "size=2m,mode=1770,uid=33")
 				for _, m := range s.hostConfig(t, "binds-1").Mounts {
 					if m.Target == "/page" {
 						equal(t, "the propagation", m.BindOptions.Propagation, mount.PropagationRSlave)
@@ -96,16 +100,22 @@ volumes: {shared: {}}
 		"recursive read-only mounts": {
 			api: "1.44",
 			recipe: `
+x-base: &base {image: busybox, command: sleep infinity, init: true, network_mode: none}
 services:
-  web:
-    image: busybox
-    command: sleep infinity
-    init: true
-    network_mode: none
-    volumes: [{type: bind, source: ., target: /here, read_only: true, bind: {recursive: writable}}]
+  forced: {<<: *base, volumes: [{type: bind, source: /dev, target: /tree, read_only: true, bind: {recursive: readonly, propagation: rprivate}}]}
+  writable: {<<: *base, volumes: [{type: bind, source: /dev, target: /tree, read_only: true, bind: {recursive: writable}}]}
+  flat: {<<: *base, volumes: [{type: bind, source: /dev, target: /tree, read_only: true, bind: {recursive: disabled}}]}
 `,
+			inside: map[string]map[string]string{
+				"forced-1":   {"grep ' /tree/shm ' /proc/self/mountinfo | cut -d' ' -f6 | cut -d, -f1 | sort -u": "ro"},
+				"writable-1": {"grep -E ' /tree(/shm)? ' /proc/self/mountinfo | cut -d' ' -f6 | cut -d, -f1 | sort -u": "ro\nrw"},
+				"flat-1":     {"grep -c ' /tree/' /proc/self/mountinfo; grep ' /tree ' /proc/self/mountinfo | cut -d' ' -f6 | cut -d, -f1": "0\nro"},
+			},
 			outside: func(t *testing.T, s *suite) {
-				equal(t, "non-recursive", s.hostConfig(t, "web-1").Mounts[0].BindOptions.ReadOnlyNonRecursive, true)
+				options := func(name string) mount.BindOptions { return *s.hostConfig(t, name).Mounts[0].BindOptions }
+				equal(t, "forced", options("forced-1").ReadOnlyForceRecursive, true)
+				equal(t, "writable", options("writable-1").ReadOnlyNonRecursive, true)
+				equal(t, "flat", options("flat-1").NonRecursive, true)
 			},
 		},
 		"subpaths of volumes": {
@@ -122,12 +132,44 @@ services:
     volumes: [{type: volume, source: data, target: /part, volume: {subpath: part}}]
 volumes: {data: {}}
 `,
+			inside: map[string]map[string]string{"web-1": {"ls -a /part/..| grep -c all; touch /part/x; ls /part": "0\nx"}},
 			outside: func(t *testing.T, s *suite) {
 				equal(t, "the subpath", s.hostConfig(t, "web-1").Mounts[0].VolumeOptions.Subpath, "part")
 			},
 		},
+		"volumes that are mounts of the kernel": {
+			recipe: `
+x-base: &base {image: busybox, command: sleep infinity, init: true, network_mode: none}
+services:
+  web: {<<: *base, volumes: ["memory:/memory", "bound:/bound"]}
+  other: {<<: *base, volumes: [{type: volume, target: /own, volume: {nocopy: true, labels: {of: mount}}}]}
+volumes:
+  memory: {name: PROJECT-memory, driver: local, driver_opts: {type: tmpfs, device: tmpfs, o: "size=4m,uid=33"}, labels: {of: recipe}}
+  bound: {driver_opts: {type: none, o: bind, device: "FOLDER"}}
+`,
+			files: map[string]string{"page": "text"},
+			inside: map[string]map[string]string{
+				"web-1": {
+					"df -k /memory | tail -1 | tr -s ' ' | cut -d' ' -f2; stat -c %u /memory": "4096\n33",
+					"cat /bound/page": "text",
+				},
+				"other-1": {"touch /own/x && echo there": "there"},
+			},
+			outside: func(t *testing.T, s *suite) {
+				v, err := s.docker.VolumeInspect(t.Context(), s.project+"-memory")
+				must(t, err)
+				equal(t, "the label", v.Labels["of"], "recipe")
+				equal(t, "the option", v.Options["o"], "size=4m,uid=33")
+				own := s.inspect(t, "other-1").Mounts[0]
+				v, err = s.docker.VolumeInspect(t.Context(), own.Name)
+				must(t, err)
+				equal(t, "the label of an anonymous volume", v.Labels["of"], "mount")
+				equal(t, "nocopy", s.hostConfig(t, "other-1").Mounts[0].VolumeOptions.NoCopy, true)
+			},
+		},
 		"image mounts": { // one image twice in one container is more than Engine 28.5 can do
-			api: "1.48",
+			api:   "1.48",
+			warns: "experimental",
 			recipe: `
 services:
   whole: {image: busybox, command: sleep infinity, init: true, network_mode: none, volumes: [{type: image, source: busybox, target: /image}]}
@@ -136,6 +178,11 @@ services:
 			inside: map[string]map[string]string{
 				"whole-1": {"test -e /image/bin/busybox && echo there": "there"},
 				"part-1":  {"test -e /part/passwd && echo there": "there"},
+			},
+			outside: func(t *testing.T, s *suite) {
+				m := s.hostConfig(t, "part-1").Mounts[0]
+				equal(t, "the type", m.Type, mount.TypeImage)
+				equal(t, "the part", m.ImageOptions.Subpath, "etc")
 			},
 		},
 		"socket of the engine": {

@@ -25,6 +25,8 @@ type family struct {
 	api string
 	// machine is what the Engine says where the kernel, or what the tests run in, can't do it.
 	machine string
+	// refused is what the Engine says on starting where the machine lacks what the recipe asks for, warns what it warns of.
+	refused, warns string
 	// files lie beside the recipe.
 	files map[string]string
 	// before prepares the Engine.
@@ -67,10 +69,9 @@ func testFamily(t *testing.T, s *suite, f family, number int) {
 		refusesTooOld(t, s, p)
 		return
 	}
-	if err := s.up(t, p, engine.DiffOptions{}); err != nil && f.machine != "" && strings.Contains(err.Error(), f.machine) {
-		t.Skipf("this machine can't do it: %v", err)
+	if !f.comesUp(t, s, p) {
+		return
 	}
-	s.mustUp(t, p, engine.DiffOptions{})
 	f.looksRightInside(t, s, fill)
 	if f.outside != nil {
 		f.outside(t, s)
@@ -88,7 +89,35 @@ func (f family) prepare(t *testing.T, s *suite, number int) *strings.Replacer {
 		f.before(t, s)
 	}
 	// Longer names first: SUBNET is the beginning of SUBNET6.
-	return strings.NewReplacer("SUBNET6", fmt.Sprintf("fd00:232:%d:", number), "SUBNET", s.subnet, "PROJECT", s.project)
+	words := append([]string{"SUBNET6", fmt.Sprintf("fd00:232:%d:", number), "SUBNET", s.subnet, "PROJECT", s.project, "FOLDER", s.dir}, s.words...)
+	return strings.NewReplacer(words...)
+}
+
+// comesUp brings the recipe up. Where the machine can't do it the test is skipped; where the Engine refuses it for what the
+// machine lacks, it is false if nothing was created that could be looked at.
+func (f family) comesUp(t *testing.T, s *suite, p *compose.Project) bool {
+	t.Helper()
+	s.engine.Notify = func(e engine.Event) {
+		if e.Kind != engine.Warned {
+			return
+		}
+		s.warnings = append(s.warnings, e.Detail)
+		if f.warns == "" || !strings.Contains(e.Detail, f.warns) {
+			t.Errorf("got the warning %q", e.Detail)
+		}
+	}
+	err := s.up(t, p, engine.DiffOptions{})
+	s.engine.Notify = nil
+	switch {
+	case err == nil:
+		s.mustUp(t, p, engine.DiffOptions{})
+		return true
+	case f.machine != "" && strings.Contains(err.Error(), f.machine):
+		t.Skipf("this machine can't do it: %v", err)
+	case f.refused == "" || !strings.Contains(err.Error(), f.refused):
+		t.Fatal(err)
+	}
+	return len(s.state(t).Containers) > 0
 }
 
 // looksRightInside holds what the containers see.

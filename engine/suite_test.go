@@ -28,6 +28,10 @@ type suite struct {
 	subnet string
 	// dir is where recipes lie, files where their configs and secrets are kept.
 	dir, files string
+	// words are pairs of a word in capitals, in a family's recipe, and what it stands for.
+	words []string
+	// warnings are what the Engine warned of.
+	warnings []string
 }
 
 // tests are the suite: what must hold on every Engine.
