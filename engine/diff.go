@@ -21,6 +21,8 @@ type DiffOptions struct {
 	NoDeps bool
 	// RemoveOrphans removes containers and networks of the project that the recipe does not define.
 	RemoveOrphans bool
+	// IgnoreOrphans leaves out the warnings of what RemoveOrphans would remove.
+	IgnoreOrphans bool
 	// ForceRecreate replaces containers that are as wanted, of Services, and RecreateDeps those of what Services need;
 	// NoRecreate keeps those that are not as wanted.
 	ForceRecreate, RecreateDeps, NoRecreate bool

@@ -33,13 +33,14 @@ func (d *differ) planOrphans() {
 			orphans = append(orphans, c)
 		}
 	}
-	if !d.opts.RemoveOrphans {
+	switch {
+	case d.opts.RemoveOrphans:
+		d.takeDown(orphans, "orphan", true)
+	case !d.opts.IgnoreOrphans:
 		for _, c := range orphans {
 			d.warn("container %s is an orphan: the recipe has no service %q; --remove-orphans removes it", c.Name, c.Service)
 		}
-		return
 	}
-	d.takeDown(orphans, "orphan", true)
 }
 
 // planOrphanNetworks removes the project's networks that the recipe does not know, after the containers that were on them.

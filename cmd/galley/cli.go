@@ -241,7 +241,7 @@ func (c *cli) readEnvFile(cmd *cobra.Command) error {
 	}
 	for flag, variable := range map[string]string{
 		"ansi": "COMPOSE_ANSI", "progress": "COMPOSE_PROGRESS", "parallel": "COMPOSE_PARALLEL_LIMIT",
-		"compatibility": "COMPOSE_COMPATIBILITY", "remove-orphans": "COMPOSE_REMOVE_ORPHANS",
+		"compatibility": "COMPOSE_COMPATIBILITY", "remove-orphans": "COMPOSE_REMOVE_ORPHANS", "ignore-orphans": "COMPOSE_IGNORE_ORPHANS",
 	} {
 		f, value := cmd.Flags().Lookup(flag), env[variable]
 		if f == nil || value == "" || c.getenv(variable) != "" || f.Changed || cmd.Root().Flags().Changed(flag) {

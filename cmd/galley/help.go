@@ -50,6 +50,7 @@ func environmentHelp() *cobra.Command {
   COMPOSE_PARALLEL_LIMIT        --parallel
   COMPOSE_COMPATIBILITY         --compatibility
   COMPOSE_REMOVE_ORPHANS        --remove-orphans of plan and up
+  COMPOSE_IGNORE_ORPHANS        --ignore-orphans of plan and up
   DOCKER_HOST                   the Engine's address: unix://, tcp://, or ssh:// by way of the ssh command
   DOCKER_CONTEXT                --context: whose Engine it is where DOCKER_HOST is not set
   DOCKER_TLS_VERIFY, DOCKER_CERT_PATH, DOCKER_API_VERSION

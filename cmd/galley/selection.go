@@ -15,15 +15,17 @@ import (
 
 // selection are the flags that say what a plan is to bring about; plan and up share them.
 type selection struct {
-	removeOrphans, forceRecreate, recreateDeps, noRecreate, noDeps, noStart, renewVolumes bool
-	scale                                                                                 scale
-	pull                                                                                  string
-	timeout                                                                               int
-	recreateVolumes                                                                       []string
+	removeOrphans, ignoreOrphans                                           bool
+	forceRecreate, recreateDeps, noRecreate, noDeps, noStart, renewVolumes bool
+	scale                                                                  scale
+	pull                                                                   string
+	timeout                                                                int
+	recreateVolumes                                                        []string
 }
 
 func (s *selection) addTo(f *pflag.FlagSet, c *cli) {
 	f.BoolVar(&s.removeOrphans, "remove-orphans", envBool(c.getenv("COMPOSE_REMOVE_ORPHANS")), "remove containers and networks of the project that the recipe does not define (COMPOSE_REMOVE_ORPHANS)")
+	f.BoolVar(&s.ignoreOrphans, "ignore-orphans", envBool(c.getenv("COMPOSE_IGNORE_ORPHANS")), "say nothing of containers that the recipe does not define (COMPOSE_IGNORE_ORPHANS)")
 	f.BoolVar(&s.forceRecreate, "force-recreate", false, "replace containers that are as wanted, of the services named")
 	f.BoolVar(&s.recreateDeps, "always-recreate-deps", false, "replace the containers of what the services named need, too")
 	f.BoolVar(&s.noRecreate, "no-recreate", false, "keep containers that are not as wanted")
@@ -42,6 +44,7 @@ func (s *selection) options(cmd *cobra.Command, services []string) (engine.DiffO
 		Services:      services,
 		NoDeps:        s.noDeps,
 		RemoveOrphans: s.removeOrphans,
+		IgnoreOrphans: s.ignoreOrphans,
 		ForceRecreate: s.forceRecreate,
 		RecreateDeps:  s.recreateDeps,
 		NoRecreate:    s.noRecreate,
@@ -54,6 +57,9 @@ func (s *selection) options(cmd *cobra.Command, services []string) (engine.DiffO
 	}
 	if s.pull != "policy" {
 		opts.Pull = compose.PullPolicy(s.pull)
+	}
+	if s.removeOrphans && s.ignoreOrphans {
+		return opts, contradiction("--remove-orphans", "--ignore-orphans")
 	}
 	if s.forceRecreate && s.noRecreate {
 		return opts, contradiction("--force-recreate", "--no-recreate")
