@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/netip"
 	"net/url"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -15,17 +16,16 @@ import (
 	"time"
 )
 
-// DaemonSpec is what an operator says of dockerd and of the registries that it pulls from; as JSON it has the names of the
-// job's properties.
+// DaemonSpec is what an operator says of dockerd and of the registries that it pulls from. [ReadDaemonSpec] reads it.
 type DaemonSpec struct {
-	Registries []Registry `json:"registries"`
+	Registries []Registry
 	// RegistryMirrors are URLs that Docker Hub's images are pulled from first.
-	RegistryMirrors []string `json:"registry_mirrors"`
+	RegistryMirrors []string
 	// InsecureRegistries are hosts, host:port or ranges of addresses whose certificates are not checked, or that speak
 	// plain HTTP.
-	InsecureRegistries []string `json:"insecure_registries"`
+	InsecureRegistries []string
 	// Daemon are any further keys of daemon.json.
-	Daemon map[string]json.RawMessage `json:"daemon"`
+	Daemon map[string]json.RawMessage
 }
 
 // Registry is a registry that needs more than its name. Certificates and keys are PEM texts.
@@ -49,39 +49,69 @@ type PropertyError struct {
 
 func (e *PropertyError) Error() string { return e.Property + ": " + e.Message }
 
-// ReadDaemonSpec reads a spec as JSON. What it doesn't know is a *PropertyError, and so is a value of a wrong type.
+// ReadDaemonSpec reads a spec as JSON, with the names of the job's properties. What it doesn't know is a *PropertyError, and
+// so is a value of a wrong type.
 func ReadDaemonSpec(r io.Reader) (*DaemonSpec, error) {
 	text, err := io.ReadAll(r)
 	if err != nil {
 		return nil, fmt.Errorf("reading the spec: %w", err)
 	}
-	var s DaemonSpec
+	var outer struct {
+		Registries         []json.RawMessage          `json:"registries"` // one by one, for their places to be told
+		RegistryMirrors    []string                   `json:"registry_mirrors"`
+		InsecureRegistries []string                   `json:"insecure_registries"`
+		Daemon             map[string]json.RawMessage `json:"daemon"`
+	}
+	if err := decode(text, &outer); err != nil {
+		return nil, specError("", err)
+	}
+	s := DaemonSpec{RegistryMirrors: outer.RegistryMirrors, InsecureRegistries: outer.InsecureRegistries, Daemon: outer.Daemon}
+	for i, one := range outer.Registries {
+		var r Registry
+		if err := decode(one, &r); err != nil {
+			return nil, specError(fmt.Sprintf("registries[%d]", i), err)
+		}
+		s.Registries = append(s.Registries, r)
+	}
+	return &s, nil
+}
+
+// decode decodes a JSON value and nothing but that.
+func decode(text []byte, into any) error {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
-	err = decoder.Decode(&s)
+	err := decoder.Decode(into)
 	if err == nil && decoder.More() {
 		err = errors.New("something follows the object")
 	}
+	return err
+}
+
+// specError puts a decoder's error, about what stands at a place in the spec, into words that hold no value of it.
+func specError(place string, err error) error {
 	var kind *json.UnmarshalTypeError
 	var syntax *json.SyntaxError
 	switch {
-	case err == nil:
-		return &s, nil
 	case errors.As(err, &kind):
 		got, _, _ := strings.Cut(kind.Value, " ") // the value itself may be a secret
-		return nil, &PropertyError{Property: either(kind.Field, "the spec"), Message: fmt.Sprintf("must be %s, not %s", words(kind.Type.Kind().String()), words(got))}
+		hint := ""
+		if kind.Type.Kind() == reflect.String && got != "array" && got != "object" {
+			hint = "put it into quotes"
+		}
+		property := strings.Trim(place+"."+kind.Field, ".")
+		return &PropertyError{either(property, "the spec"), fmt.Sprintf("must be %s, not %s", words(kind.Type.Kind().String()), words(got)), hint}
 	case errors.Is(err, io.EOF):
-		return nil, errors.New("reading the spec: it is empty")
+		return errors.New("reading the spec: it is empty")
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return nil, errors.New("reading the spec: the JSON ends before its end")
+		return errors.New("reading the spec: the JSON ends before its end")
 	case errors.As(err, &syntax):
-		return nil, fmt.Errorf("reading the spec: no JSON from byte %d on", syntax.Offset)
+		return fmt.Errorf("reading the spec: no JSON from byte %d on", syntax.Offset)
 	}
 	if name, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); unknown {
-		return nil, &PropertyError{Property: strings.Trim(name, `"`), Message: "there is no such property",
-			Hint: "there are registries (address, username, password, ca_cert, client_cert, client_key, insecure), registry_mirrors, insecure_registries and daemon"}
+		return &PropertyError{strings.Trim(place+"."+strings.Trim(name, `"`), "."), "there is no such property",
+			"there are registries (address, username, password, ca_cert, client_cert, client_key, insecure), registry_mirrors, insecure_registries and daemon"}
 	}
-	return nil, fmt.Errorf("reading the spec: %w", err)
+	return fmt.Errorf("reading the spec: %w", err)
 }
 
 func either(a, b string) string {
