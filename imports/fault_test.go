@@ -13,6 +13,15 @@ func without(parts []part, names ...string) []part {
 	return slices.DeleteFunc(slices.Clone(parts), func(p part) bool { return slices.Contains(names, p.name) })
 }
 
+// within puts entries into a folder.
+func within(folder string, parts []part) []part {
+	parts = slices.Clone(parts)
+	for i := range parts {
+		parts[i].name = folder + "/" + parts[i].name
+	}
+	return parts
+}
+
 // replaced gives an entry another content.
 func replaced(parts []part, name, content string) []part {
 	parts = slices.Clone(parts)
@@ -53,6 +62,13 @@ func TestFaults(t *testing.T) {
 		{"empty index", tarOf(t, part{name: indexName, content: `{"manifests":[]}`}, part{name: layoutName, content: "{}"}), Empty, "it holds no image"},
 		{"short text", []byte("hello"), NotImage, "not a tar archive"},
 		{"long text", []byte(strings.Repeat("hello ", 1000)), NotImage, "not a tar archive"},
+		{"pointer of Git LFS", []byte("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"), NotImage, "`git lfs pull` brings that"},
+		{"web page", []byte("\r\n<!DOCTYPE HTML>\n<html></html>"), NotImage, "it is a web page"},
+		{"a server's error", []byte(`{"errors": [{"status": 404}]}`), NotImage, "it is JSON"},
+		{"zip", []byte("PK\x03\x04\x14"), NotImage, "it is a zip archive"},
+		{"layout in a folder", tarOf(t, within("web", oci)...), NotImage, `lies in its folder "web"`},
+		{"docker-archive in a folder", tarOf(t, within("web", docker)...), NotImage, `lies in its folder "web"`},
+		{"skopeo's dir:", tarOf(t, part{name: "version", content: "Directory Transport Version: 1.1\n"}, part{name: manifestName, content: `{"layers": [], "config": {}}`}), NotImage, "skopeo copy dir:"},
 		{"compressed text", packed(t, Gzip, []byte("hello")), NotImage, "not a tar archive"},
 		{"another tar", tarOf(t, part{name: "readme", content: "x"}), NotImage, "neither manifest.json nor index.json is in it"},
 		{"docker export", tarOf(t, part{name: "bin/sh", content: "x"}, part{name: "etc/passwd", content: "x"}), NotImage, "`docker save` writes images"},

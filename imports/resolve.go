@@ -80,6 +80,9 @@ func (c *contents) fromManifest(machine Platform, all []*found) ([]*found, error
 	if err != nil {
 		return nil, err
 	}
+	if f.doc.saved == nil && f.doc.Layers != nil {
+		return nil, flawf(NotImage, "it holds an image as skopeo's dir: has it: `skopeo copy dir:DIRECTORY docker-archive:TARBALL:NAME` makes a tarball of that")
+	}
 	if f.doc.saved == nil {
 		return nil, flawf(NotImage, "%q is not a list of images", manifestName)
 	}
@@ -246,6 +249,8 @@ func (c *contents) explain(missing *absent) error {
 		return flawf(NotImage, "it was saved by Docker before 1.10, and no Engine loads that")
 	case c.dirs["etc"] && (c.dirs["bin"] || c.dirs["usr"]):
 		return flawf(NotImage, "it holds a file system, as `docker export` writes them, and no image; `docker save` writes images")
+	case c.wrapped() != "":
+		return flawf(NotImage, "what belongs at its top lies in its folder %q: `tar -C %[1]s` packs it", c.wrapped())
 	case c.dirs["blobs"] || c.hasLayers():
 		return flawf(Truncated, "it ends before its %s", missing.name)
 	}

@@ -151,8 +151,11 @@ func (s Scanner) scanFile(ctx context.Context, a *Archive, mentions []mention) e
 
 // read finds out what is in an archive's file. sum, if any, takes in what was read of it.
 func (s Scanner) read(a *Archive, source *source, sum hash.Hash) error {
-	head := make([]byte, magicSize)
+	head := make([]byte, max(magicSize, strangerSize))
 	n, _ := source.file.ReadAt(head, 0)
+	if what := stranger(head[:n]); what != "" {
+		return flawf(NotImage, "%s", what)
+	}
 	a.Compression = compressionOf(head[:n])
 	c := newContents(s.Verify, &share{ctx: source.ctx, memory: s.Memory})
 	if a.Compression == Plain && sum == nil {
@@ -206,7 +209,7 @@ func openRegular(path string) (*os.File, error) {
 	case err != nil:
 		err = fileError(err)
 	case info.IsDir():
-		err = flawf(Unreadable, "it is a directory")
+		err = flawf(Unreadable, "%s", directoryWords(path))
 	case !info.Mode().IsRegular():
 		err = flawf(Unreadable, "it is not a regular file")
 	}

@@ -358,6 +358,9 @@ func TestUnreadable(t *testing.T) {
 	wantFault(t, err, Unreadable, "not a regular file")
 	_, err = Scan(dir)
 	wantFault(t, err, Unreadable, "it is a directory")
+	layout := filepath.Dir(write(t, t.TempDir(), layoutName, []byte("{}")))
+	_, err = Scan(layout)
+	wantFault(t, err, Unreadable, "`tar -C "+layout)
 	_, err = Scan(filepath.Join(dir, "nowhere.tar"))
 	if wantFault(t, err, Missing, "no such file"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("%v is no fs.ErrNotExist", err)
