@@ -27,6 +27,9 @@ type LoadOptions struct {
 	// Refs are what recipes call images. One that is named by a registry's digest gets its [imports.DigestTag], whatever the
 	// archive calls it, unless the Engine has it by that digest.
 	Refs []string
+	// Broken are the paths of archives that turned out to be so: nothing is loaded of them. They have a say in tags
+	// nevertheless, for none to go to an image that another one was to replace.
+	Broken []string
 }
 
 // Store is what an Engine has of images, and how it keeps them.
@@ -211,7 +214,9 @@ func DiffImages(archives []imports.Archive, have *Store, opts LoadOptions) *Plan
 	d := &imageDiffer{have: have, opts: opts, loads: newLoads(have, opts), owner: map[string]string{}, seen: map[string]bool{}}
 	d.award(archives)
 	for _, a := range archives {
-		d.archive(a)
+		if !slices.Contains(opts.Broken, a.Path) {
+			d.archive(a)
+		}
 	}
 	d.spread()
 	return &Plan{Steps: d.steps(), Warnings: d.warnings, parallel: d.loads.parallel}

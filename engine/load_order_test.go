@@ -69,3 +69,20 @@ func TestLoadsBeginWithWhatBringsTheMost(t *testing.T) {
 		})
 	}
 }
+
+// What a broken archive was to bring comes from another one. But a tag that it was to move stays where it is: an older image
+// must not get it by accident.
+func TestBrokenArchivesGiveNothingAndKeepTheirTags(t *testing.T) {
+	named := func(path, tag string) imports.Archive {
+		a := tarball(path, layerOf{path, 10})
+		a.Images[0].Tags = []string{tag}
+		return a
+	}
+	older, newer, broken := named("older", "app:1"), named("newer", "app:1"), named("broken", "db:1")
+	copied := broken
+	copied.Path = "copied"
+	plan := engine.DiffImages([]imports.Archive{older, broken, newer, copied}, &engine.Store{}, engine.LoadOptions{Broken: []string{"broken", "newer"}})
+	if want := "0 load tarball copied (missing: db:1)\n"; plan.String() != want {
+		t.Errorf("got plan\n%swant\n%s", plan, want)
+	}
+}

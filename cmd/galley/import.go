@@ -44,9 +44,9 @@ they are those of BOSH jobs, if there are any:
 ` + importLists + `
 
 A tarball is compared with its digests while it is loaded, and what its images are
-called is told to the Engine last: one that is broken leaves nothing behind. Every
-tarball that can't be used is told, with the line that lists it; the others are loaded,
-and the exit code is 1.
+called is told to the Engine last: one that is broken leaves nothing behind, and what
+another one holds too is loaded from that. Every tarball that can't be used is told, with
+the line that lists it; the others are loaded, and the exit code is 1.
 
 It takes less than 50 MB of memory, however large the tarballs are. Unpacking xz and zstd
 takes as much as they were packed with: 8 MB after xz -6 or zstd -19, but 64 MB after
@@ -220,7 +220,8 @@ func quotedList(texts []string) string {
 
 // load has the Engine load what it lacks of archives, and adds what goes wrong to the faults of their scan.
 func (i *importer) load(ctx context.Context, e *engine.Engine, archives []imports.Archive, faults error) error {
-	plan, err := e.PlanLoad(ctx, archives, engine.LoadOptions{Scanner: i.scanner, Parallel: i.parallel, Refs: i.refs})
+	options := engine.LoadOptions{Scanner: i.scanner, Parallel: i.parallel, Refs: i.refs}
+	plan, err := e.PlanLoad(ctx, archives, options)
 	if err != nil {
 		return errors.Join(faults, err)
 	}
@@ -231,6 +232,12 @@ func (i *importer) load(ctx context.Context, e *engine.Engine, archives []import
 	if !plan.Empty() {
 		err = i.apply(ctx, e, plan)
 	}
+	for broken := tarballsIn(err); len(broken) > 0 && ctx.Err() == nil; {
+		options.Broken = append(options.Broken, broken...)
+		var again error
+		broken, again = i.loadElsewhere(ctx, e, archives, options)
+		err = errors.Join(err, again)
+	}
 	if saving := i.scanner.Record.Save(); saving != nil {
 		i.warn(saving.Error())
 	}
@@ -238,6 +245,34 @@ func (i *importer) load(ctx context.Context, e *engine.Engine, archives []import
 		i.say("import: " + importSummary(archives, plan))
 	}
 	return errors.Join(faults, err)
+}
+
+// loadElsewhere loads the images of broken tarballs that others hold too, and returns which of those are broken as well.
+func (i *importer) loadElsewhere(ctx context.Context, e *engine.Engine, archives []imports.Archive, options engine.LoadOptions) (broken []string, err error) {
+	plan, err := e.PlanLoad(ctx, archives, options)
+	if err != nil || plan.Empty() {
+		return nil, err
+	}
+	plan.Warnings = nil // they were told
+	err = i.apply(ctx, e, plan)
+	return tarballsIn(err), err
+}
+
+// tarballsIn are the paths of the tarballs that an error tells of.
+func tarballsIn(err error) []string {
+	var one *imports.Error
+	joined, several := err.(interface{ Unwrap() []error })
+	switch {
+	case several:
+		var all []string
+		for _, err := range joined.Unwrap() {
+			all = append(all, tarballsIn(err)...)
+		}
+		return all
+	case errors.As(err, &one):
+		return []string{one.Path}
+	}
+	return nil
 }
 
 // importSummary counts images: "3 images loaded, 17 there already".
