@@ -73,6 +73,36 @@ func (e *Engine) recall(ctx context.Context, project string, containers []*Conta
 	for _, p := range shared {
 		late[p.dependent.ID], late[p.dependency.ID] = true, true // either may have started again since
 	}
+	now, err := e.inspectLacking(ctx, containers, known, func(c *Container) bool { return full || late[c.ID] })
+	if err != nil {
+		return err
+	}
+	for _, c := range containers {
+		if k, ok := now[c.ID]; ok {
+			c.Settings = k.settings()
+		}
+	}
+	for _, p := range pairs {
+		if started := now[p.dependent.ID].Started; !started.IsZero() && started.Before(now[p.dependency.ID].Created) {
+			p.dependent.Behind = append(p.dependent.Behind, p.dependency.ID)
+		}
+	}
+	for _, p := range shared {
+		if started := now[p.dependent.ID].Started; !started.IsZero() && started.Before(now[p.dependency.ID].Started) {
+			p.dependent.Stranded = append(p.dependent.Stranded, p.dependency.ID)
+		}
+	}
+	if maps.EqualFunc(known, now, Known.equal) {
+		return nil
+	}
+	// What can't be kept is asked again.
+	_ = e.opts.Memory.Save(project, now)
+	return nil
+}
+
+// inspectLacking returns what is known of Galley's own containers, by id, after an inspect of those of which too little is known,
+// and of those that doubtful names.
+func (e *Engine) inspectLacking(ctx context.Context, containers []*Container, known map[string]Known, doubtful func(*Container) bool) (map[string]Known, error) {
 	found := make([]Known, len(containers))
 	inspects, ctx := errgroup.WithContext(ctx)
 	inspects.SetLimit(e.opts.Parallel)
@@ -81,7 +111,7 @@ func (e *Engine) recall(ctx context.Context, project string, containers []*Conta
 			continue
 		}
 		k, ok := known[c.ID]
-		if found[i] = k; ok && !k.Unsure && !full && !late[c.ID] {
+		if found[i] = k; ok && !k.Unsure && !doubtful(c) {
 			continue
 		}
 		inspects.Go(func() error {
@@ -101,32 +131,15 @@ func (e *Engine) recall(ctx context.Context, project string, containers []*Conta
 		})
 	}
 	if err := inspects.Wait(); err != nil {
-		return err
+		return nil, err
 	}
 	now := map[string]Known{}
 	for i, c := range containers {
-		if found[i].Asked == nil && found[i].Got == nil {
-			continue
-		}
-		now[c.ID] = found[i]
-		c.Settings = found[i].settings()
-	}
-	for _, p := range pairs {
-		if started := now[p.dependent.ID].Started; !started.IsZero() && started.Before(now[p.dependency.ID].Created) {
-			p.dependent.Behind = append(p.dependent.Behind, p.dependency.ID)
+		if found[i].Asked != nil || found[i].Got != nil {
+			now[c.ID] = found[i]
 		}
 	}
-	for _, p := range shared {
-		if started := now[p.dependent.ID].Started; !started.IsZero() && started.Before(now[p.dependency.ID].Started) {
-			p.dependent.Stranded = append(p.dependent.Stranded, p.dependency.ID)
-		}
-	}
-	if maps.EqualFunc(known, now, Known.equal) {
-		return nil
-	}
-	// What can't be kept is asked again.
-	_ = e.opts.Memory.Save(project, now)
-	return nil
+	return now, nil
 }
 
 // restartPair is a running container and one for whose sake it may have to be restarted.
