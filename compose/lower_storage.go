@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"fmt"
 	"os"
 	"path"
 	"strings"
@@ -98,6 +99,9 @@ func (s *serviceLowering) checkTarget(attribute, target string) {
 		hint := "mount it at an absolute path below /"
 		if contains("ro rw z Z", target) {
 			hint = "write SOURCE:TARGET:" + target + "; a volume without a source has no mode"
+		}
+		if drive, rest, ok := strings.Cut(target, ":"); ok && len(drive) == 1 && strings.HasPrefix(rest, "/") {
+			hint = fmt.Sprintf("a single letter is taken for a drive: write {type: volume, source: %s, target: %s}", drive, rest)
 		}
 		s.refuse(attribute, codeInvalid, hint, "%q is no place to mount something at", target)
 	}
