@@ -11,9 +11,15 @@ import (
 	"galley/compose"
 )
 
-// planNetworks creates the networks that are missing and makes anew those whose definition changed.
+// planNetworks creates the networks that are missing and makes anew those whose definition changed. An external one may have
+// several keys in the recipe.
 func (d *differ) planNetworks(services []*compose.Service) {
+	seen := map[string]bool{}
 	for _, n := range d.want.Networks {
+		if seen[n.Name] {
+			continue
+		}
+		seen[n.Name] = true
 		if !slices.ContainsFunc(services, func(s *compose.Service) bool { return attaches(s, n.Name) }) {
 			continue
 		}

@@ -44,6 +44,18 @@ func TestDiffOfResources(t *testing.T) {
 5 start container shop-db-1.db-spec (volume shop_data is made anew) needs 4
 6 rename container shop-db-1.db-spec (takes the old one's place) needs 1 5
 `},
+		"makes a volume that is defined under two keys once": {
+			want: func() *compose.Project {
+				p := shop(service("db", func(s *compose.Service) { s.Host.Binds = []string{"shared:/data"} }))
+				p.Volumes = []*compose.Volume{{Key: "a", Name: "shared", Hash: "1:same"}, {Key: "b", Name: "shared", Hash: "1:same"}}
+				return p
+			}(),
+			have: observed(),
+			plan: `
+0 create volume shared (missing)
+1 create container shop-db-1 (missing) needs 0
+2 start container shop-db-1 (missing) needs 1
+`},
 		"going back leaves a volume as it is now": {
 			want: func() *compose.Project {
 				p := shop(service("db", func(s *compose.Service) { s.Host.Binds = []string{"shop_data:/data"} }))

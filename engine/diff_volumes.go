@@ -13,9 +13,14 @@ import (
 )
 
 // planVolumes creates the volumes that are missing. A volume is never removed or made anew, since data would be lost,
-// unless that was asked for by its name.
+// unless that was asked for by its name. What the recipe defines under several keys alike is one.
 func (d *differ) planVolumes(services []*compose.Service) {
+	seen := map[string]bool{}
 	for _, v := range d.want.Volumes {
+		if seen[v.Name] {
+			continue
+		}
+		seen[v.Name] = true
 		if !slices.ContainsFunc(services, func(s *compose.Service) bool { return usesVolume(s, v.Name) }) {
 			continue
 		}
