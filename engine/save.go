@@ -215,7 +215,7 @@ func (a saveArchive) save(ctx context.Context, r *run) error {
 	}
 	archives, err := a.scanner.Scan(ctx, draft)
 	if err != nil {
-		return fmt.Errorf("reading what the engine saved: %w", err)
+		return incomplete(tags, err)
 	}
 	wanted, err := a.find(archives[0].Images)
 	if err != nil {
@@ -223,6 +223,21 @@ func (a saveArchive) save(ctx context.Context, r *run) error {
 	}
 	*a.saved = Saved{File: a.file, Tags: tags}
 	return a.pack(ctx, archives[0], wanted, m)
+}
+
+// incomplete explains why the Engine's archive of some images is not whole. The containerd image store fetches no layer that
+// it has unpacked already, for an image that came otherwise, and then saves neither that layer nor what belongs to it.
+// Source: containerd, core/unpack/unpacker.go; moby, daemon/containerd/image_exporter.go.
+func incomplete(tags []string, err error) error {
+	var broken *imports.Error
+	if !errors.As(err, &broken) || broken.Fault != imports.Corrupt {
+		return fmt.Errorf("reading what the engine saved: %w", err)
+	}
+	return &ImageError{
+		Ref:  strings.Join(tags, ", "),
+		Err:  fmt.Errorf("the engine does not have all of it: %w", broken.Err),
+		Hint: "remove it, and the images that share layers with it, and pull them again",
+	}
 }
 
 // find gives the images of the Engine's archive the tags that they are saved under, each image once.
