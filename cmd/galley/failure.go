@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -155,8 +157,29 @@ func words(err error) string {
 		if _, after, ok := strings.Cut(silence, ". Is the docker daemon running?"); ok {
 			text = before + "nothing answers there" + after
 		}
+		text = throughSSH().ReplaceAllString(text, "")
 	}
 	return strings.ReplaceAll(text, "Error response from daemon: ", "")
+}
+
+// throughSSH is what the client says of the address that stands for an Engine behind ssh.
+func throughSSH() *regexp.Regexp {
+	return regexp.MustCompile(`error during connect: \w+ "http://docker\.example\.com[^"]*": `)
+}
+
+// tryByHand is the command that reaches an Engine behind ssh as galley does.
+func tryByHand(at *url.URL) string {
+	command, docker := "ssh", "docker"
+	if at.Port() != "" {
+		command += " -p " + at.Port()
+	}
+	if at.User != nil {
+		command += " -l " + at.User.Username()
+	}
+	if socket := strings.TrimSuffix(at.Path, "/"); socket != "" {
+		docker += " -H unix://" + socket
+	}
+	return fmt.Sprintf("%s %s %s version", command, at.Hostname(), docker)
 }
 
 // hintFor is the way out of a failure, where one is known.
@@ -233,8 +256,8 @@ func unreachableHint(e *engine.UnreachableError) string {
 	case strings.Contains(text, "no answer within"), strings.Contains(text, "in time"):
 		return "the engine hangs or is overloaded: see dockerd's log"
 	}
-	if login, ok := strings.CutPrefix(e.Host, "ssh://"); ok {
-		return fmt.Sprintf("`ssh %s docker version` must get in without a question, and find docker and its engine there", login)
+	if at, err := url.Parse(e.Host); err == nil && at.Scheme == "ssh" {
+		return fmt.Sprintf("`%s` must get in without a question, and find docker and its engine there", tryByHand(at))
 	}
 	return "is dockerd running? --host or DOCKER_HOST says where"
 }
