@@ -11,6 +11,8 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/distribution/reference"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/mount"
 	"github.com/opencontainers/go-digest"
 	"go.yaml.in/yaml/v4"
 )
@@ -132,21 +134,38 @@ func (p *Project) Images() []string {
 	return slices.Compact(refs)
 }
 
-// Images are the references of the images that the service's containers are created from, its own first.
+// Images are the references of the images that the service's containers are created from, its own first, and of those that
+// they mount.
 func (s *Service) Images() []string {
-	refs := []string{s.Config.Image}
-	for _, init := range s.PreStart {
-		refs = append(refs, init.Config.Image)
-	}
+	var refs []string
+	s.eachImage(func(_ string, ref *string) { refs = append(refs, *ref) })
 	return refs
 }
 
-// eachImage visits the image of each service, and those of its pre_start.
-func (p *Project) eachImage(visit func(s *Service, ref *string)) {
-	for _, s := range p.Services {
-		visit(s, &s.Config.Image)
-		for i := range s.PreStart {
-			visit(s, &s.PreStart[i].Config.Image)
+// MountedImages are the references of the images that a container mounts.
+func MountedImages(host *container.HostConfig) []string {
+	var refs []string
+	eachMounted(host, func(ref *string) { refs = append(refs, *ref) })
+	return refs
+}
+
+// eachImage visits the service's image, those of its pre_start, and those that are mounted, with the attribute that names them.
+func (s *Service) eachImage(visit func(attribute string, ref *string)) {
+	mounted := func(ref *string) { visit("volumes", ref) }
+	visit("image", &s.Config.Image)
+	for i := range s.PreStart {
+		visit("image", &s.PreStart[i].Config.Image)
+	}
+	eachMounted(&s.Host, mounted)
+	for i := range s.PreStart {
+		eachMounted(&s.PreStart[i].Host, mounted)
+	}
+}
+
+func eachMounted(host *container.HostConfig, visit func(ref *string)) {
+	for i := range host.Mounts {
+		if m := &host.Mounts[i]; m.Type == mount.TypeImage {
+			visit(&m.Source)
 		}
 	}
 }
@@ -170,18 +189,20 @@ func (r *recipe) pin(p *Project, inactive types.Services) []Diagnostic {
 		return found
 	}
 	used := map[string]bool{}
-	p.eachImage(func(s *Service, ref *string) {
-		key, ok := LockKey(*ref)
-		used[key] = true
-		if locked := lock.lockedRef(*ref); locked != "" {
-			*ref = locked
-		} else if ok && s.Pull.Policy != PullNever { // what is never pulled may have come from no registry
-			found = append(found, Diagnostic{Severity: Warning, Code: "not-locked", Path: "services." + s.Name + ".image",
-				Message: fmt.Sprintf("image %q is not in the lock %s", *ref, filepath.Base(path)), Hint: "`galley lock` adds it"})
-		}
-	})
+	for _, s := range p.Services {
+		s.eachImage(func(attribute string, ref *string) {
+			key, ok := LockKey(*ref)
+			used[key] = true
+			if locked := lock.lockedRef(*ref); locked != "" {
+				*ref = locked
+			} else if ok && s.Pull.Policy != PullNever { // what is never pulled may have come from no registry
+				found = append(found, Diagnostic{Severity: Warning, Code: "not-locked", Path: "services." + s.Name + "." + attribute,
+					Message: fmt.Sprintf("image %q is not in the lock %s", *ref, filepath.Base(path)), Hint: "`galley lock` adds it"})
+			}
+		})
+	}
 	for _, s := range inactive {
-		for _, ref := range append([]string{s.Image}, hookImages(s)...) {
+		for _, ref := range imagesIn(s) {
 			key, _ := LockKey(ref)
 			used[key] = true
 		}
@@ -195,9 +216,20 @@ func (r *recipe) pin(p *Project, inactive types.Services) []Diagnostic {
 	return found
 }
 
-func hookImages(s types.ServiceConfig) (refs []string) {
+// imagesIn are the images that a service of the recipe names.
+func imagesIn(s types.ServiceConfig) []string {
+	var refs []string
+	of := func(c types.ContainerSpec) {
+		refs = append(refs, c.Image)
+		for _, v := range c.Volumes {
+			if v.Type == types.VolumeTypeImage {
+				refs = append(refs, v.Source)
+			}
+		}
+	}
+	of(s.ContainerSpec)
 	for _, hook := range s.PreStart {
-		refs = append(refs, hook.Image)
+		of(hook.ContainerSpec)
 	}
 	return refs
 }

@@ -87,19 +87,19 @@ func TestALockPinsImagesAndNotHashes(t *testing.T) {
 name: shop
 services:
   web: {image: busybox, pre_start: [{image: "init:1", command: [a]}]}
-  other: {image: "other@`+someDigest+`"}
+  other: {image: "other@`+someDigest+`", volumes: [{type: image, source: "assets:1", target: /assets}]}
 `)
 	src := Source{Dir: dir}
 	before, _, err := Load(t.Context(), src)
 	if err != nil {
 		t.Fatal(err)
 	}
-	write("compose.lock.yaml", "version: 1\nimages:\n  busybox:latest: "+someDigest+"\n  init:1: "+someDigest+"\n")
+	write("compose.lock.yaml", "version: 1\nimages:\n  busybox:latest: "+someDigest+"\n  init:1: "+someDigest+"\n  assets:1: "+someDigest+"\n")
 	after, found, err := Load(t.Context(), src)
 	if err != nil || len(found) > 0 {
 		t.Fatalf("got findings %v, error %v", found, err)
 	}
-	want := []string{"busybox:latest@" + someDigest, "init:1@" + someDigest, "other@" + someDigest}
+	want := []string{"assets:1@" + someDigest, "busybox:latest@" + someDigest, "init:1@" + someDigest, "other@" + someDigest}
 	if diff := cmp.Diff(want, after.Images()); diff != "" {
 		t.Errorf("images (-want +got):\n%s", diff)
 	}

@@ -60,15 +60,29 @@ func (c *checker) offline(images *Offline) {
 		s := c.project.Services[name]
 		path := "services." + name
 		c.offlineImage(images, path, s.Image, s.Platform)
+		c.offlineMounts(images, path, s.ContainerSpec)
 		for i, hook := range s.PreStart {
 			if hook.Image != "" && hook.Image != s.Image {
 				c.offlineImage(images, item(path+".pre_start", i), hook.Image, hook.Platform)
 			}
+			c.offlineMounts(images, item(path+".pre_start", i), hook.ContainerSpec)
 		}
 		for _, need := range sortedKeys(s.DependsOn) {
 			if s.DependsOn[need].Condition == types.ServiceConditionHealthy {
 				c.offlineGate(images, name, need)
 			}
+		}
+	}
+}
+
+// offlineMounts finds images that are mounted and aren't there. What they are for doesn't matter: nothing runs from them.
+func (c *checker) offlineMounts(images *Offline, path string, s types.ContainerSpec) {
+	for i, v := range s.Volumes {
+		if v.Type != types.VolumeTypeImage || v.Source == "" {
+			continue
+		}
+		if _, err := images.Image(v.Source); err != nil {
+			c.add(Error, "image-not-in-tarballs", item(path+".volumes", i)+".source", err.Error(), "export the image into a tarball, or correct its name")
 		}
 	}
 }

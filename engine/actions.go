@@ -39,6 +39,8 @@ type createContainer struct {
 	// image is the spec's as the Engine knows it.
 	image  string
 	number int
+	// mounted are the Engine's names of mounted images that the recipe names otherwise.
+	mounted map[string]string
 	// imageID is what the image's reference points to, "" while it is still to be pulled.
 	imageID string
 	// parents are the containers behind the spec's service: references, by service.

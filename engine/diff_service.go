@@ -214,6 +214,7 @@ func (d *differ) create(p *servicePlan, r *replica) []*node {
 		project:    d.want,
 		spec:       s,
 		image:      d.have.local(s.Config.Image),
+		mounted:    d.localMounts(&s.Host),
 		number:     r.number,
 		parents:    map[string]ref{},
 		inherit:    d.inherited(s, r),
@@ -228,7 +229,7 @@ func (d *differ) create(p *servicePlan, r *replica) []*node {
 		action.imageID = img.ID
 	}
 	written := d.planFiles(p, r, filesOf(s, r.number))
-	created := d.add(action, r.why+kept(action.inherit), append(written, d.images[madeFor{s.Config.Image, s.Platform}])...)
+	created := d.add(action, r.why+kept(action.inherit), append(written, d.pulls(s.Config.Image, s.Platform, &s.Host)...)...)
 	d.needParents(created, s, action.parents)
 	d.needResources(created, s.Endpoints, &s.Host)
 	r.created = created

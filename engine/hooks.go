@@ -147,6 +147,7 @@ func (d *differ) planInit(p *servicePlan, r *replica, i int, urgent bool, open g
 		project:    d.want,
 		spec:       initSpec(p.spec, init),
 		image:      d.have.local(init.Config.Image),
+		mounted:    d.localMounts(&init.Host),
 		number:     r.number,
 		parents:    map[string]ref{},
 		connectAll: d.connectsAll(),
@@ -155,7 +156,7 @@ func (d *differ) planInit(p *servicePlan, r *replica, i int, urgent bool, open g
 	files := placeFiles(folderOf(p.spec, r.number), fmt.Sprintf("init%d-", i), init.Files)
 	action.files = fileMounts(d.files.Dir, files)
 	needs = append(d.planFiles(p, r, files), needs...)
-	created := d.add(action, why, append(needs, d.images[madeFor{init.Config.Image, init.Platform}], d.nameFreed(c.name))...)
+	created := d.add(action, why, append(append(needs, d.pulls(init.Config.Image, init.Platform, &init.Host)...), d.nameFreed(c.name))...)
 	d.needParents(created, action.spec, action.parents)
 	d.needResources(created, init.Endpoints, &init.Host)
 	after([]*node{created}, open.after)

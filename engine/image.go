@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/distribution/reference"
+	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/image"
 
 	"galley/compose"
@@ -56,11 +57,8 @@ func (s *State) MissingImages(p *compose.Project) []string {
 			missing = append(missing, ref)
 		}
 	}
-	for _, service := range p.Services {
-		lacks(service.Config.Image)
-		for _, init := range service.PreStart {
-			lacks(init.Config.Image)
-		}
+	for _, ref := range p.Images() {
+		lacks(ref)
 	}
 	slices.Sort(missing)
 	return slices.Compact(missing)
@@ -96,11 +94,39 @@ func byDigest(ref string) bool {
 // planImage has missing images pulled, each once for all services that create containers from it.
 func (d *differ) planImage(p *servicePlan) {
 	if p.creates() || p.spec.Schedule != "" {
-		d.needImage(p.spec, p.spec.Config.Image, p.spec.Platform)
+		d.needImages(p.spec, p.spec.Config.Image, p.spec.Platform, &p.spec.Host)
 	}
 	for _, init := range p.spec.PreStart {
-		d.needImage(p.spec, init.Config.Image, init.Platform)
+		d.needImages(p.spec, init.Config.Image, init.Platform, &init.Host)
 	}
+}
+
+// needImages has the image of a container pulled where it is missing, and those that it mounts.
+func (d *differ) needImages(s *compose.Service, ref, platform string, host *container.HostConfig) {
+	d.needImage(s, ref, platform)
+	for _, mounted := range compose.MountedImages(host) {
+		d.needImage(s, mounted, "")
+	}
+}
+
+// pulls are the planned pulls of the image of a container, and of those that it mounts.
+func (d *differ) pulls(ref, platform string, host *container.HostConfig) []*node {
+	pulls := []*node{d.images[madeFor{ref, platform}]}
+	for _, mounted := range compose.MountedImages(host) {
+		pulls = append(pulls, d.images[madeFor{mounted, ""}])
+	}
+	return pulls
+}
+
+// localMounts are the names of a container's mounted images on this Engine, where those are others; see [State.local].
+func (d *differ) localMounts(host *container.HostConfig) map[string]string {
+	names := map[string]string{}
+	for _, ref := range compose.MountedImages(host) {
+		if local := d.have.local(ref); local != ref {
+			names[ref] = local
+		}
+	}
+	return names
 }
 
 func (d *differ) needImage(s *compose.Service, ref, platform string) {
@@ -271,9 +297,18 @@ func Pulls(want *compose.Project, have *State, opts PullOptions) *Plan {
 		d.pullAsked(s, s.Config.Image, s.Platform, policy)
 		for _, init := range s.PreStart {
 			d.pullAsked(s, init.Config.Image, init.Platform, policy)
+			d.pullMounted(s, &init.Host)
 		}
+		d.pullMounted(s, &s.Host)
 	}
 	return &Plan{Project: want.Name, Steps: d.steps(), Warnings: d.warnings}
+}
+
+// pullMounted adds the pulls of mounted images that are missing: a newer one would replace no container.
+func (d *differ) pullMounted(s *compose.Service, host *container.HostConfig) {
+	for _, ref := range compose.MountedImages(host) {
+		d.pullAsked(s, ref, "", compose.PullMissing)
+	}
 }
 
 func (d *differ) pullAsked(s *compose.Service, ref, platform string, policy compose.PullPolicy) {

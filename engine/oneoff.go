@@ -43,7 +43,7 @@ func (d *differ) planOneOff() {
 		return
 	}
 	s := d.opts.OneOff.Service
-	d.needImage(s, s.Config.Image, s.Platform)
+	d.needImages(s, s.Config.Image, s.Platform, &s.Host)
 	r := &replica{number: 1, ref: ref{name: d.opts.OneOff.Name}, why: "one-off of service " + s.Name, awaits: map[gate]*node{}}
 	d.create(&servicePlan{spec: s}, r)
 	change(r.created, func(a createContainer) createContainer {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"maps"
@@ -44,8 +45,12 @@ func (a createContainer) payload(ctx context.Context, r *run) (*body, error) {
 	a.inheritVolumes(&host)
 	host.Mounts = append(host.Mounts, a.files...) // a list of our own by now
 	for i := range host.Mounts {
-		if host.Mounts[i].Source == compose.APISocket {
-			host.Mounts[i].Source = r.socket()
+		m := &host.Mounts[i]
+		if m.Source == compose.APISocket {
+			m.Source = r.socket()
+		}
+		if m.Type == mount.TypeImage {
+			m.Source = cmp.Or(a.mounted[m.Source], m.Source)
 		}
 	}
 	if a.spec.ClearCommand {

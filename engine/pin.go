@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/api/types/mount"
 
 	"galley/compose"
 	"galley/imports"
@@ -28,9 +29,8 @@ func (s *State) Pins(p *compose.Project) map[string]Pin {
 		}
 	}
 	for _, service := range p.Services {
-		pin(service.Config.Image, "")
-		for _, init := range service.PreStart {
-			pin(init.Config.Image, "")
+		for _, ref := range service.Images() {
+			pin(ref, "")
 		}
 	}
 	for _, c := range s.Containers {
@@ -70,13 +70,26 @@ func (d *differ) pinned(p *compose.Project) *compose.Project {
 	for i, s := range other.Services {
 		service := *s
 		service.Config.Image = d.pin(s.Config.Image)
+		service.Host.Mounts = d.pinMounts(s.Host.Mounts)
 		service.PreStart = slices.Clone(s.PreStart)
 		for at := range service.PreStart {
 			service.PreStart[at].Config.Image = d.pin(s.PreStart[at].Config.Image)
+			service.PreStart[at].Host.Mounts = d.pinMounts(s.PreStart[at].Host.Mounts)
 		}
 		other.Services[i] = &service
 	}
 	return &other
+}
+
+// pinMounts pins the images among mounts.
+func (d *differ) pinMounts(mounts []mount.Mount) []mount.Mount {
+	pinned := slices.Clone(mounts)
+	for i := range pinned {
+		if m := &pinned[i]; m.Type == mount.TypeImage {
+			m.Source = d.pin(m.Source)
+		}
+	}
+	return pinned
 }
 
 func (d *differ) pin(ref string) string {

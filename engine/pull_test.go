@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/mount"
 	"github.com/docker/docker/api/types/registry"
 
 	"galley/compose"
@@ -238,6 +240,42 @@ func TestOneImageOfSeveralServicesIsPulledOnce(t *testing.T) {
 		}
 	}
 	t.Error("no progress was told in bytes")
+}
+
+func TestMountedImagesArePulledBefore(t *testing.T) {
+	p := newPuller(t, nil)
+	const assets, tools = "reg.example:5000/assets:1", "reg.example:5000/tools:1"
+	p.memory.AddRemote(enginetest.Image{Ref: assets}, nil)
+	p.memory.AddRemote(enginetest.Image{Ref: tools}, nil)
+	mounts := func(host *container.HostConfig, ref string) {
+		host.Mounts = append(host.Mounts, mount.Mount{Type: mount.TypeImage, Source: ref, Target: "/mounted"})
+	}
+	withMounts := func(s *compose.Service) {
+		mounts(&s.Host, assets)
+		init := compose.Init{Config: container.Config{Image: remote, Cmd: []string{"true"}}}
+		mounts(&init.Host, tools)
+		s.PreStart = []compose.Init{init}
+	}
+	if err := p.up(t, withMounts, func(s *compose.Service) { s.Pull.Policy = compose.PullNever }); err == nil || !strings.Contains(err.Error(), assets) {
+		t.Errorf("got error %v, want one of what is not to be pulled", err)
+	}
+	for range 2 { // the second finds all there
+		if err := p.up(t, withMounts); err != nil {
+			t.Fatal(err)
+		}
+		if p.pulls() != 3 {
+			t.Errorf("got %d pulls, want those of the service's image and of the two that are mounted", p.pulls())
+		}
+	}
+	want := &compose.Project{Services: []*compose.Service{{Name: "web", Config: container.Config{Image: remote}, Pull: compose.Pull{Policy: compose.PullAlways}}}}
+	withMounts(want.Services[0])
+	var pulls []string
+	for _, step := range engine.Pulls(want, &engine.State{}, engine.PullOptions{}).Steps {
+		pulls = append(pulls, step.Action.Target().Name)
+	}
+	if got := strings.Join(pulls, " "); got != strings.Join([]string{remote, tools, assets}, " ") {
+		t.Errorf("a pull by hand pulls %s", got)
+	}
 }
 
 func TestPullsFollowThePolicies(t *testing.T) {

@@ -67,7 +67,7 @@ func (e *Engine) show(c *ctr, m mountPoint) {
 	case mount.TypeVolume:
 		c.files.mounts[m.Destination] = e.volumes[m.Name].tree
 		e.seed(c, m)
-	case mount.TypeTmpfs:
+	case mount.TypeTmpfs, mount.TypeImage: // whose contents this Engine does not show
 		c.files.mounts[m.Destination] = newTree()
 	case mount.TypeBind:
 		c.files.hosts[m.Destination] = m.Source
@@ -249,6 +249,9 @@ func (e *Engine) mountMounts(c *ctr) error {
 		case mount.TypeTmpfs:
 			c.mounts = append(c.mounts, mountPoint{tmpfs: true, MountPoint: container.MountPoint{Type: mount.TypeTmpfs, Destination: dest, RW: !m.ReadOnly}})
 		case mount.TypeImage:
+			if _, err := e.imageOf(m.Source); err != nil {
+				return err
+			}
 			c.mounts = append(c.mounts, mountPoint{tmpfs: true, MountPoint: container.MountPoint{Type: mount.TypeImage, Source: m.Source, Destination: dest}})
 		default:
 			return refuse("mount type unknown")
