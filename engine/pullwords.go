@@ -139,6 +139,10 @@ func (f *pullFailure) refused() (words, hint string) {
 			fmt.Sprintf("%s, and whether the registry wants a client certificate: %s", check, f.clientCertificate())
 	case strings.Contains(f.text, "no longer supported"), strings.Contains(f.text, "schema 1"):
 		return "the image is in the format of Docker before 1.10, and engines no longer take that", "push it again with a newer one, or take another tag"
+	case strings.Contains(f.text, "unsupported media type"):
+		return fmt.Sprintf("what %s has by that name is no image", f.host), check + ": it may be a chart, or another artifact"
+	case strings.Contains(f.text, "don't match image configuration"), strings.Contains(f.text, "wrong diff id"):
+		return fmt.Sprintf("the image is broken as %s has it", f.host), "push it there again, or take another tag"
 	case status > 0:
 		return fmt.Sprintf("%s refuses the request", f.host), check + ", and that a registry listens there"
 	case strings.Contains(f.text, "media type text/html"), strings.Contains(f.text, "invalid character '<'"):
