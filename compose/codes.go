@@ -101,6 +101,7 @@ func valueCodes() []Code {
 func relationCodes() []Code {
 	return []Code{
 		{Name: "address-outside-subnet", Severity: Error, Sentence: "A container's fixed address lies outside of its network's subnets."},
+		{Name: "asks-registry", Severity: Warning, Sentence: "With --air-gapped: the service's image is pulled at each up, which fails without its registry."},
 		{Name: "conflict", Severity: Error, Sentence: "Attributes are each valid, but exclude each other; the message says why."},
 		{Name: "dependency-cycle", Severity: Error, Sentence: "Services wait for each other in a circle: none could start."},
 		{Name: "invalid-lock", Severity: Error, Sentence: "The lock beside the recipe can't be read, or an entry of it is no image with a digest."},

@@ -61,6 +61,10 @@ func (c *checker) offline(images *Offline) {
 		path := "services." + name
 		c.offlineImage(images, path, s.Image, s.Platform)
 		c.offlineMounts(images, path, s.ContainerSpec)
+		if s.PullPolicy == types.PullPolicyAlways {
+			c.add(Warning, "asks-registry", path+".pull_policy", "pull_policy: always asks a registry at each up, and up fails where it can't",
+				"leave it out, or use `up --pull missing`")
+		}
 		for i, hook := range s.PreStart {
 			if hook.Image != "" && hook.Image != s.Image {
 				c.offlineImage(images, item(path+".pre_start", i), hook.Image, hook.Platform)

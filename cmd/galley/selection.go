@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -129,6 +131,9 @@ func knownService(p *compose.Project, name string) error {
 			err:  fmt.Errorf("service %q is switched off: none of its profiles is active", name),
 			hint: "--profile switches a profile on",
 		}
+	case strings.Contains(name, "/"), slices.Contains([]string{".lst", ".tar", ".tgz"}, filepath.Ext(name)):
+		// --import alone stands for the tarballs of BOSH jobs.
+		return &usageError{err: fmt.Errorf("no such service: %q", name), hint: fmt.Sprintf("tarballs are given with %q: --import=%s", "=", name)}
 	}
 	return noSuchService(name)
 }
