@@ -95,7 +95,13 @@ func (r *recipe) canonical(ctx context.Context, opt CanonicalOptions) (c *Canoni
 		o.SkipResolveEnvironment = opt.NoEnvResolution
 	}, loader.WithDiscardEnvFiles}
 	c = &Canonical{separator: r.separator}
-	if c.model, err = loader.LoadModelWithContext(ctx, details, set...); err != nil || opt.NoInterpolation {
+	if opt.NoInterpolation {
+		details.Environment = types.Mapping{} // a bare KEY stays one too
+		c.model, err = loader.LoadModelWithContext(ctx, details, set...)
+		withoutValues(c.model)
+		return c, err
+	}
+	if c.model, err = loader.LoadModelWithContext(ctx, details, set...); err != nil {
 		return c, err
 	}
 	options := loader.ToOptions(&details, set)
@@ -122,6 +128,18 @@ func (r *recipe) canonical(ctx context.Context, opt CanonicalOptions) (c *Canoni
 	}
 	c.project = p.WithoutUnnecessaryResources()
 	return c, nil
+}
+
+// withoutValues takes out of a model the values that the loader found for configs and secrets from the environment.
+func withoutValues(model map[string]any) {
+	for _, kind := range []string{"configs", "secrets"} {
+		entries, _ := model[kind].(map[string]any)
+		for _, e := range entries {
+			if entry, ok := e.(map[string]any); ok {
+				delete(entry, types.SecretConfigXValue)
+			}
+		}
+	}
 }
 
 // PinImages adds to each image the digest that lookUp gives for it, several at a time. An image that has one keeps it. The
