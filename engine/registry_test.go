@@ -172,6 +172,11 @@ func TestRealRegistries(t *testing.T) {
 			t.Errorf("got error %v, want that it is unknown", err)
 		}
 	})
+	t.Run("plain HTTP is no longer allowed, and dockerd runs on", func(t *testing.T) {
+		r.configure(t, bosh.DaemonSpec{}, false)
+		must(t, r.daemon.Reload(t.Context()))
+		r.expect(t, r.plain, engine.PullPlainHTTP, "insecure-registries")
+	})
 	t.Run("the CA is known", func(t *testing.T) {
 		r.configure(t, bosh.DaemonSpec{Registries: []bosh.Registry{trusted(r.tls), trusted(r.users), trusted(r.mutual)}}, false)
 		r.expect(t, r.tls, "", "")

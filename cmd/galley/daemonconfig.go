@@ -35,13 +35,14 @@ The spec is a JSON object with the names of the BOSH job's properties:
     client_cert           PEM, with client_key: what dockerd shows the registry
     insecure              true: plain HTTP, or a certificate that is not checked
   registry_mirrors      URLs that Docker Hub's images are pulled from first
-  insecure_registries   hosts, host:port, or ranges of addresses
+  insecure_registries   hosts, host:port, or ranges of addresses; the job's insecure-registries
   daemon                any further keys of daemon.json
 
 Every error names its property; nothing is written then. Files are replaced at once, those
 that are as wanted are not touched, and the paths of those that were changed or removed are
 printed: dockerd reads certificates at each pull, and registry-mirrors and
-insecure-registries when it gets SIGHUP. Certificates of registries that are no longer
+insecure-registries when it gets SIGHUP, which is why these lists stay there when they
+are emptied. Certificates of registries that are no longer
 listed are removed, if daemon-config wrote them. --auth-file belongs to the spec alone.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return c.writeDaemonConfig(&flags) },

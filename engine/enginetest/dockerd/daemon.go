@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/client"
 )
 
@@ -268,11 +270,40 @@ func (d *Daemon) inside(command ...string) *exec.Cmd {
 	return exec.Command("nsenter", append([]string{"--target", d.initPID, "--mount", "--pid", "--"}, command...)...)
 }
 
+// Reload has the running dockerd read its ConfigFile again, of which registries count then, and returns when it has.
+func (d *Daemon) Reload(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, answerWithin, fmt.Errorf("no answer within %s", answerWithin))
+	defer cancel()
+	now := time.Now() // an event may come before it is listened to
+	said, failed := d.api.Events(ctx, events.ListOptions{
+		Since:   fmt.Sprintf("%d.%09d", now.Unix(), now.Nanosecond()),
+		Filters: filters.NewArgs(filters.Arg("type", string(events.DaemonEventType)), filters.Arg("event", string(events.ActionReload))),
+	})
+	if err := d.send("HUP"); err != nil {
+		return err
+	}
+	select {
+	case <-said:
+		return nil
+	case err := <-failed:
+		return fmt.Errorf("having dockerd read its settings again: %w", err)
+	}
+}
+
 // signal ends a running dockerd and waits for that.
 func (d *Daemon) signal(name string) error {
 	if !d.Running() {
 		return nil
 	}
+	if err := d.send(name); err != nil {
+		return err
+	}
+	<-d.exited
+	return nil
+}
+
+// send sends a signal to dockerd.
+func (d *Daemon) send(name string) error {
 	pid, err := os.ReadFile(d.pidfile())
 	if err != nil {
 		return fmt.Errorf("finding dockerd's process: %w", err)
@@ -284,9 +315,8 @@ func (d *Daemon) signal(name string) error {
 	// The number is one of the daemon's own PID namespace.
 	kill := d.inside("sh", "-c", fmt.Sprintf("kill -%s %d", name, number))
 	if out, err := kill.CombinedOutput(); err != nil && d.Running() {
-		return fmt.Errorf("ending dockerd: %w: %s", err, out)
+		return fmt.Errorf("sending SIG%s to dockerd: %w: %s", name, err, out)
 	}
-	<-d.exited
 	return nil
 }
 
