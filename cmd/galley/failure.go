@@ -227,7 +227,7 @@ func hintFor(err error) string {
 	case engine.TellsFullDisk(err.Error()):
 		return fullDiskHint
 	}
-	return ""
+	return refusalHint(err.Error())
 }
 
 const fullDiskHint = "`df -h` and `df -i` show which; `galley prune` removes images that nobody wants"
