@@ -3,6 +3,7 @@ package imports
 import (
 	"bufio"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -119,6 +120,10 @@ func (l *listing) readLines(path string, text io.Reader) {
 			line = strings.TrimPrefix(line, "\ufeff")
 		}
 		place := Position{path, n}
+		if strings.HasPrefix(line, "\xff\xfe") || strings.HasPrefix(line, "\xfe\xff") { // the byte order marks of UTF-16
+			l.fail(BadList, place, path, errors.New("this is UTF-16, as PowerShell writes it: save the list as UTF-8"))
+			return
+		}
 		if strings.ContainsRune(line, 0) || read > maxList {
 			l.fail(BadList, place, path, fmt.Errorf("this is no list of paths, but binary or over %d bytes long", maxList))
 			return

@@ -40,6 +40,7 @@ func TestLists(t *testing.T) {
 		{"checksum of many", "*.tar " + checksum + "\n", nil, []string{`LIST:1: "DIR/*.tar" names 3 files, and one checksum can't fit them all`}},
 		{"missing among others", "a.tar\nnowhere.tar\nc.tar\n", []string{"a.tar 1", "c.tar 3"}, []string{`LIST:2: reading "DIR/nowhere.tar": no such file or directory`}},
 		{"binary", "a.tar\nb\x00c\nc.tar", []string{"a.tar 1"}, []string{`LIST:2: this is no list of paths, but binary or over 1048576 bytes long`}},
+		{"UTF-16", "\xff\xfea\x00.\x00t\x00a\x00r\x00", nil, []string{`LIST:1: this is UTF-16, as PowerShell writes it: save the list as UTF-8`}},
 		{"long", "a.tar\n" + strings.Repeat("x", maxList) + "\n", []string{"a.tar 1"}, []string{`LIST:2: this is no list of paths, but binary or over 1048576 bytes long`}},
 		{"long path", strings.Repeat("x", maxPath+1) + "\n", nil, []string{`LIST:1: a path is longer than 4096 bytes`}},
 		{"nothing", "\n# nothing\n", nil, nil},

@@ -24,8 +24,14 @@ func stranger(head []byte) string {
 		return "it is a web page, as servers give it for an error or a login"
 	case bytes.HasPrefix(first, []byte(`{"`)), bytes.HasPrefix(first, []byte("{\n")):
 		return "it is JSON, as servers give it for an error"
-	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
-		return "it is a zip archive"
+	}
+	for magic, kind := range map[string]string{
+		"PK\x03\x04": "a zip archive", "7z\xbc\xaf\x27\x1c": "a 7z archive", "Rar!\x1a\x07": "a rar archive",
+		"\x04\x22\x4d\x18": "compressed with lz4", "LZIP": "compressed with lzip", "\x1f\x9d": "compressed with compress",
+	} {
+		if bytes.HasPrefix(head, []byte(magic)) {
+			return fmt.Sprintf("it is %s: only plain tars are read, and those compressed with gzip, bzip2, xz or zstd", kind)
+		}
 	}
 	return ""
 }

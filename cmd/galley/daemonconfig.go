@@ -42,8 +42,8 @@ Every error names its property; nothing is written then. Files are replaced at o
 that are as wanted are not touched, and the paths of those that were changed or removed are
 printed: dockerd reads certificates at each pull, and registry-mirrors and
 insecure-registries when it gets SIGHUP, which is why these lists stay there when they
-are emptied. Certificates of registries that are no longer
-listed are removed, if daemon-config wrote them. --auth-file belongs to the spec alone.`,
+are emptied. Certificates of registries that are no longer listed are removed, if
+daemon-config wrote them. --auth-file belongs to the spec alone.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return c.writeDaemonConfig(&flags) },
 	}
