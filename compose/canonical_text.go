@@ -63,10 +63,10 @@ func sortKeys(mapping *yaml.Node, order []string) {
 	}
 }
 
-// sayCreateHostPath writes out the default that the loader leaves out.
+// sayCreateHostPath writes out the default that the loader leaves out of bind mounts. Others may have SELinux labels there.
 func sayCreateHostPath(volume *yaml.Node) {
 	bind := child(volume, "bind")
-	if bind == nil || child(bind, "create_host_path") != nil {
+	if bind == nil || scalar(child(volume, "type")) != types.VolumeTypeBind || child(bind, "create_host_path") != nil {
 		return
 	}
 	bind.Style = 0 // not {}
@@ -103,7 +103,7 @@ func canonicalJSON(p *types.Project) ([]byte, error) {
 		volumes, _ := service["volumes"].([]any)
 		for _, v := range volumes {
 			volume, _ := v.(map[string]any)
-			if bind, ok := volume["bind"].(map[string]any); ok && bind["create_host_path"] == nil {
+			if bind, ok := volume["bind"].(map[string]any); ok && volume["type"] == types.VolumeTypeBind && bind["create_host_path"] == nil {
 				bind["create_host_path"] = true
 			}
 		}
