@@ -122,7 +122,7 @@ func grown(random *rand.Rand, mistakes []planted) (text string, want []string) {
 		}
 		places[service][m.attribute] = append(places[service][m.attribute], m)
 	}
-	g := grower{random: random, lines: []string{"services:", "  a0:", "    image: app:1.0", `    ports: ["7000:80"]`}}
+	g := grower{random: random, lines: []string{"services:", "  a0:", "    image: app:1.0", `    ports: ["7000:80"]`, "    networks: {default: }"}}
 	for _, service := range sortedKeys(places) {
 		if service != "" {
 			g.lines = append(g.lines, "  "+service+":")

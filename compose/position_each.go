@@ -92,9 +92,11 @@ func nth(list *yaml.Node, index string) (own string, item *yaml.Node) {
 	return index, nil
 }
 
-// closeGaps takes the gaps out of the lists of documents, and returns what puts them back.
+// closeGaps readies documents to be written: it takes the gaps out of their lists, and spells out what is empty, which in
+// brackets would be written as an empty text. It returns what makes them as they were.
 func closeGaps(docs []*document) (open func()) {
 	gaps := map[*yaml.Node][]*yaml.Node{}
+	var empty []*yaml.Node
 	seen := map[*yaml.Node]bool{}
 	var walk func(n *yaml.Node)
 	walk = func(n *yaml.Node) {
@@ -105,6 +107,10 @@ func closeGaps(docs []*document) (open func()) {
 		if n.Kind == yaml.SequenceNode && slices.ContainsFunc(n.Content, func(item *yaml.Node) bool { return item.Tag == gap }) {
 			gaps[n] = n.Content
 			n.Content = slices.DeleteFunc(slices.Clone(n.Content), func(item *yaml.Node) bool { return item.Tag == gap })
+		}
+		if n.Kind == yaml.ScalarNode && n.Value == "" && n.ShortTag() == "!!null" {
+			empty = append(empty, n)
+			n.Value = "null"
 		}
 		walk(n.Alias)
 		for _, child := range n.Content {
@@ -117,6 +123,9 @@ func closeGaps(docs []*document) (open func()) {
 	return func() {
 		for list, content := range gaps {
 			list.Content = content
+		}
+		for _, n := range empty {
+			n.Value = ""
 		}
 	}
 }
