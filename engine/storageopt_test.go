@@ -1,0 +1,69 @@
+package engine_test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"galley/engine"
+	"galley/engine/enginetest/dockerd"
+)
+
+// TestStorageOptOfARealEngine holds that a container has as much room of its own as the recipe says, on an Engine whose data
+// root is on a file system that can limit that.
+func TestStorageOptOfARealEngine(t *testing.T) {
+	dockerd.ForTest(t) // skips where it must
+	daemon, err := dockerd.Start(t.Context(), dockerd.Options{
+		Version: strings.TrimSuffix(os.Getenv("GALLEY_TEST_ENGINE"), "+containerd"), Log: t.Output(), // that store limits nothing
+		Flags: []string{"--data-root", onBtrfs(t), "--storage-driver", "btrfs"},
+	})
+	must(t, err)
+	t.Cleanup(func() {
+		if err := daemon.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	busybox, err := dockerd.Busybox(t.Context(), t.Output())
+	must(t, err)
+	must(t, dockerd.LoadImage(t.Context(), daemon.Client(), busybox))
+	s := newSuite(t, daemon.Host(), "room", "")
+	s.mustUp(t, s.load(t, `
+x-base: &base {image: busybox, command: sleep infinity, init: true, network_mode: none}
+services:
+  small: {<<: *base, storage_opt: {size: 20m}}
+  large: {<<: *base}
+`), engine.DiffOptions{})
+	const fill = "dd if=/dev/urandom of=/filled bs=1M count=40 conv=fsync >/dev/null 2>&1; test $(stat -c %s /filled) -lt 41943040 && echo full; true"
+	equal(t, "the small one's room", s.exec(t, "small-1", "sh", "-c", fill), "full")
+	equal(t, "the large one's room", s.exec(t, "large-1", "sh", "-c", fill), "")
+	equal(t, "the size", s.hostConfig(t, "small-1").StorageOpt["size"], "20m")
+}
+
+// onBtrfs makes a folder that is a file system of that kind, in a file.
+func onBtrfs(t *testing.T) string {
+	t.Helper()
+	root, err := dockerd.Unpack(t.Context(), dockerd.Packages{Suite: "bookworm", Names: []string{"btrfs-progs"}}, t.Output())
+	if reason := (*dockerd.UnavailableError)(nil); errors.As(err, &reason) {
+		t.Skip(reason)
+	}
+	must(t, err)
+	dir := t.TempDir()
+	file, folder := filepath.Join(dir, "disk"), filepath.Join(dir, "data")
+	must(t, os.WriteFile(file, nil, 0o600))
+	must(t, os.Truncate(file, 512<<20))
+	must(t, os.Mkdir(folder, 0o711))
+	for _, command := range [][]string{{filepath.Join(root, "sbin/mkfs.btrfs"), "-q", file}, {"mount", "-o", "loop", file, folder}} {
+		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+			t.Skipf("this machine can't make a file system of btrfs: %s: %v: %s", command[0], err, out)
+		}
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", folder).CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+	})
+	return folder
+}
