@@ -59,7 +59,7 @@ func pullReason(err error) PullReason {
 		{PullDisk, []string{"no space left on device"}},
 		{PullPlatform, []string{"no matching manifest", "no match for platform", "does not match the specified platform", "cannot be used on this platform"}},
 		{PullRefused, []string{"don't match image configuration", "wrong diff id", "unsupported media type"}},
-		{PullRefused, []string{"media type text/html", "invalid character '<'", "name invalid", "no longer supported", "schema 1"}},
+		{PullRefused, []string{"media type text/html", "invalid character '<'", "name invalid", "no longer supported", "schema 1", "invalid port"}},
 		{PullDenied, []string{"no basic auth credentials"}}, // containerd adds that there may be no such repository
 		{PullUnknown, []string{"manifest unknown", "name unknown", "repository does not exist", "unknown blob", "blob unknown"}},
 		{PullDenied, []string{"denied", "unauthorized", "authentication required", "authorization failed", "incorrect username or password"}},

@@ -48,6 +48,7 @@ func TestPullReasons(t *testing.T) {
 		`received unexpected HTTP status: 408 Request Timeout`:                                                                                                        PullNetwork,
 		`Error response from daemon: unknown: `:                                                                                                                       PullRefused,
 		`name invalid`:                                                                                                                                                PullRefused,
+		`Get "https://reg:99999/v2/": dial tcp: address 99999: invalid port`:                                                                                          PullRefused,
 		`error unmarshalling content: invalid character '<' looking for beginning of value`:                                                                           PullRefused,
 		`failed to unpack image on snapshotter overlayfs: unexpected media type text/html for sha256:50: not found`:                                                   PullRefused,
 		`not implemented: media type "application/vnd.docker.distribution.manifest.v1+prettyjws" is no longer supported since containerd v2.0`:                        PullRefused,
