@@ -158,3 +158,16 @@ func TestAFailedLoginNamesAWayOutOfItsOwn(t *testing.T) {
 		}
 	}
 }
+
+func TestASignedAddressIsNotTold(t *testing.T) {
+	const signed = `failed to do request: Get "https://blobs.example/v2/x?X-Amz-Credential=AKIA&X-Amz-Signature=s3cr3t": dial tcp: lookup blobs.example: no such host`
+	err := explainPull("reg:5000/x", "reg:5000", registry.AuthConfig{}, nil, errors.New(signed))
+	if strings.Contains(err.Error(), "s3cr3t") || !strings.Contains(err.Error(), `Get "https://blobs.example/v2/x?…": dial tcp`) {
+		t.Errorf("got %v", err)
+	}
+	for _, text := range []string{`Head "https://mirror/v2/x/manifests/1?ns=docker.io": EOF`, `Get "https://auth/token?account=u&scope=repository%3Ax%3Apull&service=lab": EOF`} {
+		if got := withoutQueries(text); got != text {
+			t.Errorf("got %q of %q", got, text)
+		}
+	}
+}

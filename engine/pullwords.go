@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 )
@@ -21,7 +22,7 @@ type pullFailure struct {
 }
 
 func newPullFailure(host string, known bool, err error) *pullFailure {
-	f := &pullFailure{err: err, text: withoutPage(err.Error()), reason: pullReason(err), host: host, known: known}
+	f := &pullFailure{err: err, text: withoutQueries(withoutPage(err.Error())), reason: pullReason(err), host: host, known: known}
 	if f.text != err.Error() {
 		f.err = errors.New(f.text)
 	}
@@ -196,5 +197,21 @@ func withoutPage(text string) string {
 			return fmt.Sprintf("a page titled %q", html.UnescapeString(found[1]))
 		}
 		return "a page"
+	})
+}
+
+// withoutQueries takes from URLs what lets whoever reads it get a layer: registries send to storage with signed URLs. What
+// they ask a token for stays.
+func withoutQueries(text string) string {
+	return regexp.MustCompile(`(https?://[^\s"?]+)\?([^\s"]+)`).ReplaceAllStringFunc(text, func(address string) string {
+		plain, query, _ := strings.Cut(address, "?")
+		keys, err := url.ParseQuery(query)
+		for _, known := range []string{"ns", "scope", "service", "account"} {
+			delete(keys, known)
+		}
+		if err == nil && len(keys) == 0 {
+			return address
+		}
+		return plain + "?…"
 	})
 }
