@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -16,6 +17,7 @@ func processFamilies() map[string]family {
 services:
   web:
     image: busybox
+    platform: linux/` + runtime.GOARCH + `
     container_name: PROJECT-web-1
     hostname: front
     domainname: example.com

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/docker/docker/api/types/mount"
@@ -21,6 +22,7 @@ services:
     volumes:
       - ./site:/site:ro
       - ./made:/made
+      - ./site:/labelled:ro,z
       - {type: bind, source: ./page, target: /page, read_only: true, bind: {create_host_path: false, propagation: rslave}}
       - {type: bind, source: ./site, target: /flat, bind: {recursive: disabled, create_host_path: false}}
   volumes:
@@ -73,10 +75,42 @@ volumes: {data: {labels: {a: b}}, empty: {}, filled: {}, shared: {}}
 				equal(t, "the size in memory", memory.Mounts[0].TmpfsOptions.SizeBytes, 4<<20)
 				equal(t, "the mode in memory", memory.Mounts[0].TmpfsOptions.Mode, 0o700)
 				equal(t, "the options in memory", memory.Tmpfs["/scratch"], "size=2m,mode=1770,uid=33")
+				equal(t, "the label", strings.Contains(strings.Join(s.hostConfig(t, "binds-1").Binds, " "), ":/labelled:ro,z"), true)
 				for _, m := range s.hostConfig(t, "binds-1").Mounts {
 					if m.Target == "/page" {
 						equal(t, "the propagation", m.BindOptions.Propagation, mount.PropagationRSlave)
 					}
+				}
+			},
+		},
+		"configs and secrets": {
+			files: map[string]string{".env": "TOKEN=t0ken\nGREETING=hello\n", "word.txt": "hunter2", "page.conf": "listen 80"},
+			recipe: `
+services:
+  web:
+    image: busybox
+    command: sleep infinity
+    init: true
+    network_mode: none
+    configs: [page, {source: inline, target: /etc/app/inline, uid: "33", gid: "34", mode: 0440}, {source: named, target: /etc/app/named}]
+    secrets: [word, {source: word, target: again}, {source: token, uid: "33", gid: "34", mode: 0400}]
+configs:
+  page: {file: ./page.conf}
+  inline: {content: "$$HOME ${GREETING}"}
+  named: {environment: GREETING}
+secrets:
+  word: {file: ./word.txt}
+  token: {environment: TOKEN}
+`,
+			inside: map[string]map[string]string{"web-1": {
+				"cat /page; echo; cat /etc/app/inline; echo; cat /etc/app/named":       "listen 80\n$HOME hello\nhello",
+				"cd /run/secrets; cat word; echo; cat again; echo; cat token":          "hunter2\nhunter2\nt0ken",
+				"stat -c '%a %u:%g' /etc/app/inline /etc/app/named /run/secrets/token": "440 33:34\n444 0:0\n400 33:34",
+				"env | grep -c -E 't0ken|hunter2'; true":                               "0",
+			}},
+			outside: func(t *testing.T, s *suite) {
+				for _, m := range s.inspect(t, "web-1").Mounts {
+					equal(t, "whether "+m.Destination+" can be written", m.RW, false)
 				}
 			},
 		},

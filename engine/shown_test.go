@@ -148,6 +148,8 @@ func askedMounts(binds, mounts, volumes any) []any {
 			case "ro":
 				m["ReadOnly"] = true
 			case "", "rw":
+			case "z", "Z":
+				m["Label"] = option
 			case "nocopy":
 				m["VolumeOptions"] = map[string]any{"NoCopy": true}
 			default:
