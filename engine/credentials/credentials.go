@@ -5,6 +5,7 @@ package credentials
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -54,13 +55,16 @@ type File struct {
 
 // Error says that a file or a helper of it can't be used.
 type Error struct {
-	Path string
-	Err  error
+	// Doing is what could not be done, as "keeping credentials by way of"; "" is reading them from Path.
+	Doing, Path string
+	Err         error
 	// Hint is the way out, or "".
 	Hint string
 }
 
-func (e *Error) Error() string { return fmt.Sprintf("reading credentials from %q: %v", e.Path, e.Err) }
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s %q: %v", cmp.Or(e.Doing, "reading credentials from"), e.Path, e.Err)
+}
 
 func (e *Error) Unwrap() error { return e.Err }
 
@@ -79,7 +83,7 @@ func (f File) Get(ctx context.Context, host string) (registry.AuthConfig, error)
 		for _, key := range candidates {
 			auth, err := (helper{name}).get(ctx, key)
 			if err != nil {
-				return auth, &Error{Path: f.Path, Err: err, Hint: "see to the helper, or name a file without it: --registry-auth-file"}
+				return auth, &Error{Path: f.Path, Err: err, Hint: helperHint}
 			}
 			if auth != (registry.AuthConfig{}) {
 				return auth, nil
@@ -88,6 +92,9 @@ func (f File) Get(ctx context.Context, host string) (registry.AuthConfig, error)
 	}
 	return stored(config, host), nil
 }
+
+// helperHint is the way out of a helper that fails.
+const helperHint = "see to the helper, or name a file without it: --registry-auth-file"
 
 // helperFor names the credential helper for a host, "" if there is none, and the key that it stands under in credHelpers.
 func helperFor(config *configfile.ConfigFile, host string) (name, key string) {
@@ -147,7 +154,7 @@ func (f File) Put(ctx context.Context, host string, auth registry.AuthConfig) (n
 			key = helperKey
 		}
 		if err := (helper{name}).put(ctx, key, auth); err != nil {
-			return name, err
+			return name, &Error{Doing: "keeping credentials by way of", Path: f.Path, Err: err, Hint: helperHint}
 		}
 		entry = types.AuthConfig{} // docker's own note that the helper has them
 	}
@@ -169,8 +176,10 @@ func (f File) Remove(ctx context.Context, host string) (ok bool, err error) {
 	}
 	if name, _ := helperFor(config, host); name != "" {
 		for _, key := range keys(host) {
-			had, erased := (helper{name}).remove(ctx, key)
-			ok, err = ok || had, errors.Join(err, erased)
+			had, failed := (helper{name}).remove(ctx, key)
+			if ok = ok || had; failed != nil {
+				return ok, errors.Join(err, &Error{Doing: "forgetting credentials by way of", Path: f.Path, Err: failed, Hint: helperHint})
+			}
 		}
 	}
 	return ok, err

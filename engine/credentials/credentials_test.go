@@ -204,6 +204,18 @@ func TestPutAndRemoveWithAHelper(t *testing.T) {
 	}
 }
 
+func TestAHelperThatFailsToKeepOrForgetHasAWayOut(t *testing.T) {
+	f := file(t, `{"credsStore": "nowhere"}`)
+	_, keeping := f.Put(t.Context(), "reg", registry.AuthConfig{Username: "u", Password: secret})
+	_, forgetting := f.Remove(t.Context(), DockerHub)
+	for want, err := range map[string]error{"keeping credentials by way of ": keeping, "forgetting credentials by way of ": forgetting} {
+		var failed *Error
+		if !errors.As(err, &failed) || failed.Hint == "" || !strings.HasPrefix(err.Error(), want) || strings.Count(err.Error(), "\n") > 0 {
+			t.Errorf("got error %v, want one that begins with %q and has a hint", err, want)
+		}
+	}
+}
+
 func TestASymbolicLinkIsKept(t *testing.T) {
 	target := file(t, `{}`)
 	link := File{filepath.Join(t.TempDir(), "config.json")}
