@@ -187,7 +187,14 @@ func gateways(n types.NetworkConfig) []netip.Addr {
 
 // inTurn tells whether one of two services starts only after the other one has completed, or may do so.
 func (c *checker) inTurn(a, b string) bool {
-	return c.unsure(a, "depends_on") || c.unsure(b, "depends_on") || c.completesBefore(a, b) || c.completesBefore(b, a)
+	// An item of its list says no more than that the other one is started.
+	unsure := func(service string) bool {
+		return c.unsure(service) || slices.ContainsFunc(c.pruned, func(p string) bool {
+			rest, within := strings.CutPrefix(p, "services."+service+".depends_on")
+			return within && (rest == "" || rest[0] == '.')
+		})
+	}
+	return unsure(a) || unsure(b) || c.completesBefore(a, b) || c.completesBefore(b, a)
 }
 
 // completesBefore tells whether a service starts only after another one has completed.

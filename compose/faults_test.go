@@ -196,7 +196,11 @@ func mistakesOf(t *testing.T, dir, text string, above int) []string {
 	if err := os.WriteFile(filepath.Join(dir, "compose.yml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, found, err := LoadAll(context.Background(), Source{Dir: dir, Files: []string{"compose.yml"}, ProjectDir: dir, Lint: true})
+	src := Source{Dir: dir, Files: []string{"compose.yml"}, ProjectDir: dir, Lint: true}
+	if _, err := os.Stat(filepath.Join(dir, "include.yml")); err == nil {
+		src.Files = []string{"include.yml"}
+	}
+	_, found, err := LoadAll(context.Background(), src)
 	if refused := new(InvalidError); err != nil && !errors.As(err, &refused) {
 		t.Fatal(err)
 	}
@@ -241,11 +245,16 @@ func TestNoMistakeHidesAnother(t *testing.T) {
 			chosen = append(chosen, all[i])
 		}
 		text, want := grown(random, chosen)
-		above := 0
-		if seed%2 == 1 {
+		above, dir := 0, soundDir(t)
+		switch seed % 3 {
+		case 1:
 			text, above = inManifest(text), 4
+		case 2:
+			if err := os.WriteFile(filepath.Join(dir, "include.yml"), []byte("include: [compose.yml]\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if diff := cmp.Diff(want, mistakesOf(t, soundDir(t), text, above)); diff != "" {
+		if diff := cmp.Diff(want, mistakesOf(t, dir, text, above)); diff != "" {
 			t.Fatalf("errors of seed %d (-want +got):\n%s\n%s", seed, diff, text)
 		}
 	}

@@ -87,6 +87,8 @@ type recipe struct {
 	held []string
 	// pruned are the paths of the entries that had to be taken out to check the rest.
 	pruned []string
+	// cutOthers tells that some were taken out of files that the recipe includes or extends: see mirror.
+	cutOthers bool
 	// lax tells that the loader must take what the schema refuses: see prune.
 	lax         bool
 	diagnostics []Diagnostic
@@ -121,15 +123,8 @@ func (f *file) config(edited bool) types.ConfigFile {
 			config.Config = nil
 		}
 	case edited && len(f.docs) > 0:
-		var text bytes.Buffer
-		encoder := yaml.NewEncoder(&text)
-		for _, doc := range f.docs {
-			if err := encoder.Encode(doc.root); err != nil {
-				return config
-			}
-		}
-		if err := encoder.Close(); err == nil {
-			config.Content = text.Bytes()
+		if text, err := encodeDocuments(f.docs); err == nil {
+			config.Content = text
 		}
 	}
 	return config
@@ -217,8 +212,19 @@ func (r *recipe) load(ctx context.Context) (l *loaded, err error) {
 			l, err = nil, errPanic
 		}
 	}()
-	details := r.details()
 	set := []func(*loader.Options){r.options}
+	var copies *mirror
+	if r.cutOthers {
+		if copies, err = r.mirrored(); err != nil {
+			return nil, err
+		}
+		defer copies.remove()
+		set = append(set, func(o *loader.Options) { o.ResourceLoaders = append(o.ResourceLoaders, copies) })
+	}
+	details := r.details()
+	if copies != nil {
+		copies.restore()
+	}
 	model, err := loader.LoadModelWithContext(ctx, details, set...)
 	if err != nil {
 		return nil, err

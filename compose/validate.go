@@ -75,24 +75,25 @@ func (r *recipe) explain(failure error) []finding {
 	return r.unresolved(r.translate(failure))
 }
 
-// prune takes the entries of findings out of the recipe. It tells whether the recipe is another one now. What an included
-// file holds stays, since the loader reads it itself: from then on it must do so without the schema.
+// prune takes the entries of findings out of the recipe. It tells whether the recipe is another one now. What can't be taken out
+// of an included file stays: from then on the loader must read it without the schema.
 func (r *recipe) prune(found []finding) bool {
 	pruned := false
 	for _, f := range found {
-		own := slices.ContainsFunc(r.files, func(file *file) bool { return file.name == f.File })
-		if !own {
-			pruned = pruned || !r.lax
-			r.lax = true
-			r.pruned = append(r.pruned, f.entry.path)
-			continue
-		}
 		// A whole section goes only if it is itself what is wrong; without services there is nothing left to check.
 		whole := slices.Contains(sections(), f.entry.path) && f.entry.path != f.Path || f.entry.path == "services"
-		if !whole && f.entry.cut() {
+		own := r.owns(f.File)
+		switch {
+		case !whole && f.entry.cut():
+			r.cutOthers = r.cutOthers || !own
 			pruned = true
-			r.pruned = append(r.pruned, f.entry.path)
+		case own:
+			continue
+		default:
+			pruned = pruned || !r.lax
+			r.lax = true
 		}
+		r.pruned = append(r.pruned, f.entry.path)
 	}
 	return pruned
 }
