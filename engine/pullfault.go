@@ -58,6 +58,7 @@ func pullReason(err error) PullReason {
 		{PullUntrusted, []string{"x509:"}},
 		{PullDisk, []string{"no space left on device"}},
 		{PullPlatform, []string{"no matching manifest", "no match for platform", "does not match the specified platform", "cannot be used on this platform"}},
+		{PullRefused, []string{"tls: first record", "tls: handshake failure", "tls: protocol version", "tls: unrecognized name"}},
 		{PullRefused, []string{"don't match image configuration", "wrong diff id", "unsupported media type"}},
 		{PullRefused, []string{"media type text/html", "invalid character '<'", "name invalid", "no longer supported", "schema 1", "invalid port"}},
 		{PullDenied, []string{"no basic auth credentials"}}, // containerd adds that there may be no such repository

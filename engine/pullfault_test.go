@@ -92,6 +92,9 @@ func TestAFailedPullNamesTheWayOut(t *testing.T) {
 		{"download failed after attempts=1: unknown blob", none, "reg:5000 lacks a part of the image", "push it there again"},
 		{"unsupported media type application/vnd.cncf.helm.config.v1+json", none, "what reg:5000 has by that name is no image", "a chart"},
 		{"layers from manifest don't match image configuration", none, "the image is broken as reg:5000 has it", "push it there again"},
+		{`Get "https://reg:5000/v2/": tls: first record does not look like a TLS handshake`, none, "what listens at reg:5000 speaks neither TLS nor HTTP", "check its port"},
+		{`Get "https://reg:5000/v2/": remote error: tls: handshake failure`, none, "the engine and reg:5000 agree on no TLS", "client.cert"},
+		{`Get "https://reg:5000/v2/": remote error: tls: protocol version not supported`, none, "the engine and reg:5000 agree on no TLS", "TLS 1.2"},
 		{"toomanyrequests: slow down", none, "reg:5000 limits the rate of pulls", "BOSH: registries[].username, password)"},
 		{"http: server gave HTTP response to HTTPS client", known, "reg:5000 speaks plain HTTP", `add "reg:5000" to insecure-registries`},
 	} {

@@ -140,6 +140,12 @@ func (f *pullFailure) refused() (words, hint string) {
 			fmt.Sprintf("%s, and whether the registry wants a client certificate: %s", check, f.clientCertificate())
 	case strings.Contains(f.text, "no longer supported"), strings.Contains(f.text, "schema 1"):
 		return "the image is in the format of Docker before 1.10, and engines no longer take that", "push it again with a newer one, or take another tag"
+	case strings.Contains(f.text, "tls: first record"):
+		return fmt.Sprintf("what listens at %s speaks neither TLS nor HTTP", f.at), "check its port"
+	case strings.Contains(f.text, "tls: "):
+		// OpenSSL's servers fail so up to TLS 1.2 where they miss a client's certificate.
+		return fmt.Sprintf("the engine and %s agree on no TLS", f.at),
+			"check that it speaks TLS 1.2 or newer, and whether it wants a client certificate: " + f.clientCertificate()
 	case strings.Contains(f.text, "unsupported media type"):
 		return fmt.Sprintf("what %s has by that name is no image", f.host), check + ": it may be a chart, or another artifact"
 	case strings.Contains(f.text, "don't match image configuration"), strings.Contains(f.text, "wrong diff id"):
