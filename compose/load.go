@@ -87,6 +87,8 @@ type recipe struct {
 	held []string
 	// pruned are the paths of the entries that had to be taken out to check the rest.
 	pruned []string
+	// prunedOf are they by file, since each counts the items of its lists itself.
+	prunedOf map[string][]string
 	// cutOthers tells that some were taken out of files that the recipe includes or extends: see mirror.
 	cutOthers bool
 	// lax tells that the loader must take what the schema refuses: see prune.

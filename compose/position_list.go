@@ -138,6 +138,9 @@ func (s spot) keys(attribute string) []string {
 		key, _, _ := strings.Cut(text, "=")
 		return []string{key}
 	default:
+		if s.value.Kind != yaml.ScalarNode { // equal ones are one
+			return []string{fmt.Sprint((&plainer{budget: maxNodes}).plain(s.value))}
+		}
 		return []string{text}
 	}
 }

@@ -94,6 +94,10 @@ func (r *recipe) prune(found []finding) bool {
 			r.lax = true
 		}
 		r.pruned = append(r.pruned, f.entry.path)
+		if r.prunedOf == nil {
+			r.prunedOf = map[string][]string{}
+		}
+		r.prunedOf[f.File] = append(r.prunedOf[f.File], f.entry.path)
 	}
 	return pruned
 }

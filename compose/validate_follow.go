@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// damaged tells whether a key was taken out of an item of a list: what the item lacks is no news.
-func (r *recipe) damaged(item string) bool {
-	return strings.HasSuffix(item, "]") && slices.ContainsFunc(r.pruned, func(p string) bool { return strings.HasPrefix(p, item+".") })
+// damaged tells whether a key was taken out of an item of a file's list: what the item lacks is no news.
+func (r *recipe) damaged(file, item string) bool {
+	return strings.HasSuffix(item, "]") && slices.ContainsFunc(r.prunedOf[file], func(p string) bool { return strings.HasPrefix(p, item+".") })
 }
 
 // cutWithin tells whether something was taken out at a path, or within it.
@@ -22,7 +22,7 @@ func (r *recipe) follows(d Diagnostic) bool {
 	}
 	at := strings.Split(d.Path, ".")
 	switch {
-	case r.damaged(d.Path):
+	case r.damaged(d.File, d.Path):
 		return true
 	case d.Code == codeNoTest && len(at) > 3:
 		return cutWithin(r.pruned, "services."+at[3]+".healthcheck") || cutWithin(r.pruned, "services."+at[3]+".extends")

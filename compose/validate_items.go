@@ -48,7 +48,7 @@ func (r *recipe) entries() []finding {
 						s = s.follow()
 					}
 					f := doc.finding(s.node(), s.path, fault.code, fault.message)
-					f.Hint, f.entry, f.derived = fault.hint, s.entry, r.damaged(s.path)
+					f.Hint, f.entry, f.derived = fault.hint, s.entry, r.damaged(doc.file, s.path)
 					found = append(found, f)
 				})
 			}

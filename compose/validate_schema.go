@@ -39,7 +39,7 @@ func (r *recipe) conformance(doc *document) []finding {
 	if !errors.As(r.schema.Validate(model), &violation) {
 		return found
 	}
-	v := violations{doc: doc, names: schemaNames(), pruned: r.pruned}
+	v := violations{doc: doc, names: schemaNames(), pruned: r.prunedOf[doc.file]}
 	v.relocate(violation)
 	v.collect(violation)
 	v.misspelt()
