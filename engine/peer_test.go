@@ -184,9 +184,11 @@ func (i *standIns) provide(t *testing.T, p *compose.Project) {
 	defer i.mu.Unlock()
 	for _, service := range p.Services {
 		service.Pull.Policy = compose.PullNever
-		if ref := service.Config.Image; !i.tags[ref] {
-			must(t, i.docker.ImageTag(t.Context(), "busybox:latest", ref))
-			i.tags[ref] = true
+		for _, ref := range service.Images() {
+			if !i.tags[ref] {
+				must(t, i.docker.ImageTag(t.Context(), "busybox:latest", ref))
+				i.tags[ref] = true
+			}
 		}
 	}
 }
