@@ -28,7 +28,7 @@ const (
 	PullUntrusted PullReason = "untrusted"
 	// PullPlainHTTP: the registry does not speak TLS, and the Engine insists on it.
 	PullPlainHTTP PullReason = "plain-http"
-	// PullProxy: the proxy wants credentials.
+	// PullProxy: the proxy wants credentials, or does not let the Engine reach the registry.
 	PullProxy PullReason = "proxy"
 	// PullDisk: the Engine's disk is full.
 	PullDisk PullReason = "disk"
@@ -45,6 +45,9 @@ func pullReason(err error) PullReason {
 	text := strings.ReplaceAll(err.Error(), "permission denied", "") // of a file
 	if wantsCertificate(text) {
 		return PullUntrusted
+	}
+	if forbiddenByProxy(text) {
+		return PullProxy
 	}
 	if reason := reasonOfStatus(statusIn(text)); reason != "" {
 		return reason
@@ -95,6 +98,11 @@ func wantsCertificate(text string) bool {
 		}
 	}
 	return false
+}
+
+// forbiddenByProxy tells whether a proxy would not connect: of its answer, Go passes on no more than the status in words.
+func forbiddenByProxy(text string) bool {
+	return strings.HasSuffix(text, `": `+http.StatusText(http.StatusForbidden))
 }
 
 // reasonOfStatus is "" for a number that is no failure's.

@@ -28,6 +28,7 @@ func TestPullReasons(t *testing.T) {
 		`toomanyrequests: You have reached your pull rate limit.`:                                                                                                     PullLimited,
 		`received unexpected HTTP status: 429 Too Many Requests`:                                                                                                      PullLimited,
 		`Get "https://reg:5000/v2/": Too Many Requests`:                                                                                                               PullLimited,
+		`failed to do request: Head "https://reg:5000/v2/a/manifests/1": Forbidden`:                                                                                   PullProxy,
 		`Get "https://reg:5000/v2/": Proxy Authentication Required`:                                                                                                   PullProxy,
 		`failed to register layer: write /x: no space left on device`:                                                                                                 PullDisk,
 		`received unexpected HTTP status: 503 Service Unavailable`:                                                                                                    PullNetwork,
@@ -95,6 +96,7 @@ func TestAFailedPullNamesTheWayOut(t *testing.T) {
 		{`Get "https://reg:5000/v2/": tls: first record does not look like a TLS handshake`, none, "what listens at reg:5000 speaks neither TLS nor HTTP", "check its port"},
 		{`Get "https://reg:5000/v2/": remote error: tls: handshake failure`, none, "the engine and reg:5000 agree on no TLS", "client.cert"},
 		{`Get "https://reg:5000/v2/": remote error: tls: protocol version not supported`, none, "the engine and reg:5000 agree on no TLS", "TLS 1.2"},
+		{`Get "https://reg:5000/v2/": Forbidden`, none, "the proxy does not let the engine reach reg:5000", "NO_PROXY"},
 		{"toomanyrequests: slow down", none, "reg:5000 limits the rate of pulls", "BOSH: registries[].username, password)"},
 		{"http: server gave HTTP response to HTTPS client", known, "reg:5000 speaks plain HTTP", `add "reg:5000" to insecure-registries`},
 	} {

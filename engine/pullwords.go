@@ -59,6 +59,10 @@ func (f *pullFailure) words() (words, hint string) {
 		return fmt.Sprintf("%s speaks plain HTTP, and the engine insists on HTTPS", f.atOr(f.host)),
 			fmt.Sprintf("add %q to insecure-registries in the engine's daemon.json and reload it (BOSH: registries[].insecure), or serve the registry with TLS", f.host)
 	case PullProxy:
+		if forbiddenByProxy(f.text) {
+			return fmt.Sprintf("the proxy does not let the engine reach %s", f.at),
+				fmt.Sprintf("have it allow that, or add %s to dockerd's NO_PROXY (BOSH: proxy.no_proxy)", f.at)
+		}
 		return "the proxy wants credentials", "set them in dockerd's HTTP_PROXY and HTTPS_PROXY (BOSH: proxy.http, proxy.https)"
 	case PullDisk:
 		return "", "free space where the engine keeps its data"

@@ -212,6 +212,7 @@ func TestRealRegistries(t *testing.T) {
 			"limits the rate":           {enginetest.ProxyFault{Status: 429}, engine.PullLimited},
 			"finds nothing":             {enginetest.ProxyFault{Status: 404}, engine.PullUnknown},
 			"wants a user":              {enginetest.ProxyFault{Status: 401}, engine.PullDenied},
+			"forbids it":                {enginetest.ProxyFault{Status: 403}, engine.PullProxy},
 			"wants a user of its own":   {enginetest.ProxyFault{Status: 407}, engine.PullProxy},
 		} {
 			t.Run(name, func(t *testing.T) {
