@@ -159,7 +159,17 @@ func words(err error) string {
 		}
 		text = throughSSH().ReplaceAllString(text, "")
 	}
-	return strings.ReplaceAll(text, "Error response from daemon: ", "")
+	return withoutLayers(strings.ReplaceAll(text, "Error response from daemon: ", ""))
+}
+
+// withoutLayers leaves out that the programs which a start goes through below the Engine failed too: only the last says why.
+func withoutLayers(text string) string {
+	plain := strings.NewReplacer("failed to create task for container: ", "", "failed to create shim task: ", "", "OCI runtime create failed: ", "",
+		"runc create failed: ", "", "unable to start container process: ", "").Replace(text)
+	if plain != text {
+		plain = strings.TrimSuffix(plain, ": unknown")
+	}
+	return plain
 }
 
 // throughSSH is what the client says of the address that stands for an Engine behind ssh.

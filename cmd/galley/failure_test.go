@@ -39,6 +39,11 @@ func TestReport(t *testing.T) {
 			"a step in the engine's words", &engine.StepError{Step: start, Err: errors.New("Error response from daemon: port is already allocated")},
 			"error: service \"db\": starting container shop-db-1: port is already allocated\n", 1,
 		}, {
+			"a start that the runtime refused, without the programs between",
+			&engine.StepError{Step: start, Err: errors.New("Error response from daemon: failed to create shim task: OCI runtime create failed: runc create failed: " +
+				`unable to start container process: exec: "nosuch": executable file not found in $PATH: unknown`)},
+			"error: service \"db\": starting container shop-db-1: exec: \"nosuch\": executable file not found in $PATH\n", 1,
+		}, {
 			"a container that died, with its last lines",
 			&engine.StepError{Step: await, Err: &engine.UnhealthyError{Service: "db", Container: "shop-db-1", State: "exited with code 3"}, Logs: []string{"hi", "no\x1b[2Jsuch"}},
 			"error: service \"db\" exited with code 3 (container shop-db-1)\n  its last lines:\n  | hi\n  | no[2Jsuch\n", 6,

@@ -23,6 +23,8 @@ func refusals() []struct{ says, hint string } {
 		{"error looking up logging plugin", "use a logging driver that the engine has (`docker info` lists them), or install the plugin"},
 		{"error looking up volume plugin", "use the driver local, or install the plugin (`docker plugin install`)"},
 		{`plugin "`, "use a driver that the engine has, or install the plugin (`docker plugin install`)"},
+		{"open /proc/sys/", "this machine's kernel has no such sysctl, or needs a module for it"},
+		{"error setting rlimit", "the limit is above the machine's own: for nofile, /proc/sys/fs/nr_open"},
 		{"cannot access path", "a subpath must be in the volume before: let a service make it that this one waits for"},
 		{"failed to mount local volume", "what the volume's driver_opts name must be there, on the machine or on the network"},
 	}

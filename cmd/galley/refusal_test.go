@@ -21,6 +21,8 @@ func TestRefusalsOfARealEngineAreToldWithAWayOut(t *testing.T) {
 		{"cdi", "devices: [galley.example/net=a]", service + `.*(galley.example/net=a|driver "cdi")|needs engine API 1.44`, "cdi|bring the engine up to date"},
 		{"storage", "storage_opt: {size: 20m}", service + "--storage-opt is supported only", "leave storage_opt out"},
 		{"runtime", "runtime: nowhere", service + "(Unknown runtime specified|unknown or invalid runtime name:) nowhere", "leave runtime out"},
+		{"sysctl", "sysctls: {net.ipv4.nowhere: \"1\"}", service + "error during container init: open /proc/sys/net/ipv4/nowhere: no such file or directory", "no such sysctl"},
+		{"ulimit", "ulimits: {nofile: 2000000000}", service + "error during container init: error setting rlimits? .*: operation not permitted", "nr_open"},
 		{"subpath", "volumes: [{type: volume, source: data, target: /data, volume: {subpath: nowhere}}]\nvolumes: {data: {}}",
 			service + "cannot access path .*nowhere|needs engine API 1.45", "subpath must be|bring the engine up to date"},
 		{"volume's device", "volumes: [\"data:/data\"]\nvolumes: {data: {driver_opts: {type: none, o: bind, device: /nowhere}}}",
