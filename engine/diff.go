@@ -207,6 +207,7 @@ func (d *differ) up() {
 		d.planImage(d.services[s.Name])
 	}
 	d.refuseShared()
+	d.warnBoundless(using)
 	d.planOrphans()
 	d.planNetworks(using)
 	d.planVolumes(using)

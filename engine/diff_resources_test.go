@@ -377,6 +377,21 @@ func redefinedNetwork() *compose.Project {
 	return p
 }
 
+// TestDiffWarnsOfRoomThatIsNotLimited: once, when the container is created.
+func TestDiffWarnsOfRoomThatIsNotLimited(t *testing.T) {
+	want := shop(service("db"), service("web", func(s *compose.Service) { s.Host.StorageOpt = map[string]string{"size": "1G"} }))
+	for _, have := range []*State{observed(), observed(ran("web"))} {
+		have.Boundless = true
+		plan, err := Diff(want, have, DiffOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if told := strings.Contains(strings.Join(plan.Warnings, "\n"), `service "web": storage_opt has no effect`); told != (len(have.Containers) == 0) {
+			t.Errorf("with %d containers the warnings are %q", len(have.Containers), plan.Warnings)
+		}
+	}
+}
+
 func TestDiffRefusesAnImageThatMustNotBePulled(t *testing.T) {
 	want := shop(service("web", func(s *compose.Service) {
 		s.Config.Image, s.Pull.Policy = "app:2", compose.PullNever

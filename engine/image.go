@@ -148,9 +148,10 @@ func (d *differ) needImage(s *compose.Service, ref, platform string) {
 	d.pull(pullImage{ref: ref, platform: platform, service: s.Name}, "missing")
 }
 
-// findPlatforms fills in [State.OnePlatform].
-func (e *Engine) findPlatforms(ctx context.Context, want *compose.Project, have *State, opts DiffOptions) error {
-	if have.OnePlatform || len(newDiffer(want, have, opts).shared()) == 0 {
+// findStore fills in [State.OnePlatform] and [State.Boundless].
+func (e *Engine) findStore(ctx context.Context, want *compose.Project, have *State, opts DiffOptions) error {
+	d := newDiffer(want, have, opts)
+	if have.OnePlatform || have.Boundless || len(d.shared()) == 0 && !slices.ContainsFunc(d.using(d.chosen()), bounded) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.opts.AnswerWithin)
@@ -159,8 +160,20 @@ func (e *Engine) findPlatforms(ctx context.Context, want *compose.Project, have 
 	if err != nil {
 		return e.reading(ctx, "engine", err)
 	}
-	have.OnePlatform = !byContainerd(info)
+	have.Boundless = byContainerd(info)
+	have.OnePlatform = !have.Boundless
 	return nil
+}
+
+func bounded(s *compose.Service) bool { return len(s.Host.StorageOpt) > 0 }
+
+// warnBoundless tells of a storage_opt that the Engine takes and doesn't heed. Other stores refuse what they can't do.
+func (d *differ) warnBoundless(using []*compose.Service) {
+	for _, s := range using {
+		if p := d.services[s.Name]; d.have.Boundless && bounded(s) && (p == nil || p.creates()) {
+			d.warn("service %q: storage_opt has no effect: this engine keeps images in containerd's store, which limits no container", s.Name)
+		}
+	}
 }
 
 // shared are the platforms of the images that services want for several of them, by reference.

@@ -45,6 +45,9 @@ type State struct {
 	// OnePlatform: a tag is one image for one platform, as on all but containerd's image store; known once [Engine.Complete] was
 	// asked, if the recipe wants an image for several.
 	OnePlatform bool
+	// Boundless: containers have as much room of their own as there is, whatever storage_opt says, as with containerd's image store;
+	// known once [Engine.Complete] was asked, if the recipe has a storage_opt.
+	Boundless bool
 	// Files are the project's configs and secrets, on this machine.
 	Files *Files
 }

@@ -8,16 +8,29 @@ import (
 	"strings"
 	"testing"
 
+	"galley/compose"
 	"galley/engine"
 	"galley/engine/enginetest/dockerd"
 )
 
+const withRoom = `
+x-base: &base {image: busybox, command: sleep infinity, init: true, network_mode: none}
+services:
+  small: {<<: *base, storage_opt: {size: 20m}}
+  large: {<<: *base}
+`
+
 // TestStorageOptOfARealEngine holds that a container has as much room of its own as the recipe says, on an Engine whose data
 // root is on a file system that can limit that.
 func TestStorageOptOfARealEngine(t *testing.T) {
-	dockerd.ForTest(t) // skips where it must
+	shared := dockerd.ForTest(t) // skips where it must
+	if strings.HasSuffix(os.Getenv("GALLEY_TEST_ENGINE"), "+containerd") {
+		s := newSuite(t, shared.Host(), "room", "")
+		testBoundless(t, s, s.load(t, withRoom))
+		return
+	}
 	daemon, err := dockerd.Start(t.Context(), dockerd.Options{
-		Version: strings.TrimSuffix(os.Getenv("GALLEY_TEST_ENGINE"), "+containerd"), Log: t.Output(), // that store limits nothing
+		Version: os.Getenv("GALLEY_TEST_ENGINE"), Log: t.Output(),
 		Flags: []string{"--data-root", onBtrfs(t), "--storage-driver", "btrfs"},
 	})
 	must(t, err)
@@ -30,16 +43,21 @@ func TestStorageOptOfARealEngine(t *testing.T) {
 	must(t, err)
 	must(t, dockerd.LoadImage(t.Context(), daemon.Client(), busybox))
 	s := newSuite(t, daemon.Host(), "room", "")
-	s.mustUp(t, s.load(t, `
-x-base: &base {image: busybox, command: sleep infinity, init: true, network_mode: none}
-services:
-  small: {<<: *base, storage_opt: {size: 20m}}
-  large: {<<: *base}
-`), engine.DiffOptions{})
+	s.mustUp(t, s.load(t, withRoom), engine.DiffOptions{})
 	const fill = "dd if=/dev/urandom of=/filled bs=1M count=40 conv=fsync >/dev/null 2>&1; test $(stat -c %s /filled) -lt 41943040 && echo full; true"
 	equal(t, "the small one's room", s.exec(t, "small-1", "sh", "-c", fill), "full")
 	equal(t, "the large one's room", s.exec(t, "large-1", "sh", "-c", fill), "")
 	equal(t, "the size", s.hostConfig(t, "small-1").StorageOpt["size"], "20m")
+}
+
+// testBoundless holds that it is told where the Engine takes a storage_opt and doesn't heed it.
+func testBoundless(t *testing.T, s *suite, p *compose.Project) {
+	have := s.state(t)
+	must(t, s.engine.Complete(t.Context(), p, have, engine.DiffOptions{}))
+	plan, err := engine.Diff(p, have, engine.DiffOptions{})
+	must(t, err)
+	equal(t, "the number of warnings", len(plan.Warnings), 1)
+	equal(t, "whether it is of storage_opt", strings.Contains(plan.Warnings[0], `service "small": storage_opt has no effect`), true)
 }
 
 // onBtrfs makes a folder that is a file system of that kind, in a file.

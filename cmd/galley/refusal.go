@@ -9,7 +9,7 @@ func refusals() []struct{ says, hint string } {
 		{`could not select device driver "cdi"`, "let the engine use CDI: in daemon.json, features: {cdi: true}"},
 		{"could not select device driver", "no driver for such devices is there: for GPUs install NVIDIA's container toolkit and restart dockerd, or leave gpus and deploy.resources.reservations.devices out"},
 		{"unresolvable CDI devices", "no specification in the engine's CDI folders, /etc/cdi and /var/run/cdi, has that device: the tool of its vendor writes one (`nvidia-ctk cdi generate`)"},
-		{"--storage-opt is supported only", "only some file systems can limit a container's own: move the engine's data root to xfs mounted with pquota, or leave storage_opt out"},
+		{"--storage-opt is supported only", "only some file systems can limit a container's room: move the engine's data root to xfs mounted with pquota or to btrfs, or leave storage_opt out"},
 		{"no quota support", "only some file systems can limit a volume: move the engine's data root to xfs mounted with pquota, or leave the option size out"},
 		{"Unknown runtime specified", runtimeHint}, // before Engine 26
 		{"unknown or invalid runtime name", runtimeHint},
