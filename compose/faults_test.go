@@ -64,6 +64,7 @@ func plantings() []planted {
 	add("post_start", "unknown-key {command: a, usr: b}", "missing-key {user: a}", "wrong-type 5")
 	add("pre_start", "wrong-type 5", "unknown-key {command: [a], imge: b}", "invalid-value {command: [a], cap_add: [BOGUS]}", "invalid-mount {command: [a], volumes: ['']}")
 	add("gpus", "conflicting-keys {count: 1, device_ids: [a]}", "wrong-type 5")
+	add("build", "invalid-recipe ssh: [default, a b]")
 	add("blkio_config", "invalid-value weight: heavy", "wrong-type weight_device: 5")
 	add("/networks", "unknown-key n1: {drivr: a}", "invalid-value default: {ipam: {config: [{subnet: nowhere}]}}", "wrong-type n3: 5")
 	add("/volumes", "unknown-key v1: {drver: a}", "wrong-type v2: 5", "external-with-settings v3: {external: true, driver: a}")
@@ -101,6 +102,7 @@ func sound(attribute string, service int) []string {
 		"post_start":              {"- command: a"},
 		"pre_start":               {"- command: [a]"},
 		"gpus":                    {"- capabilities: [gpu]"},
+		"build":                   {"context: ."},
 		"":                        {"image: app:1.0"},
 		"/networks":               {"net: {}"},
 		"/volumes":                {"vol: {}"},

@@ -43,6 +43,9 @@ func (r *recipe) examine(ctx context.Context, failure error) *loaded {
 	}
 	for range rounds {
 		found := r.explain(failure)
+		if len(found) == 1 && (found[0].Code == "invalid-recipe" || found[0].Code == "loader-panic") && found[0].Path == "" {
+			found = r.culprits(ctx, failure, found[0])
+		}
 		r.add(found)
 		r.add(r.undefined()) // now: the texts they stand in may be about to go
 		if !r.prune(found) {

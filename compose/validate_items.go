@@ -3,6 +3,7 @@ package compose
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/format"
@@ -33,9 +34,15 @@ func itemRules() []itemRule {
 	}
 }
 
-// entries finds the items of lists that can't be read.
+// entries finds the items of lists that can't be read, and in a recipe of one document other entries that the loader tells
+// one by one: of several, they are told when they are put together.
 func (r *recipe) entries() []finding {
 	var found []finding
+	if all := r.index.everything(); len(all) == 1 {
+		all[0].each("volumes.*", func(s spot) { found = append(found, s.externalFaults()...) })
+		all[0].each("secrets.*", func(s spot) { found = append(found, s.sourceFaults(r, "file", "environment")...) })
+		all[0].each("configs.*", func(s spot) { found = append(found, s.sourceFaults(r, "file", "environment", "content")...) })
+	}
 	for _, doc := range r.index.everything() {
 		for _, rule := range itemRules() {
 			for _, pattern := range rule.patterns {
@@ -137,4 +144,51 @@ func requestFault(s spot) *fault {
 		return &fault{key: "count", code: "conflicting-keys", message: `only one of "count" and "device_ids" may be set`}
 	}
 	return nil
+}
+
+// externalFaults finds the settings of an external volume.
+func (s spot) externalFaults() []finding {
+	external := child(s.value, "external")
+	if text, err := s.doc.interpolated(scalar(external)); external == nil || err != nil || text != "true" {
+		return nil
+	}
+	var found []finding
+	for _, within := range s.entries() {
+		name := within.key.Value
+		if contains("external name", name) || strings.HasPrefix(name, "x-") {
+			continue
+		}
+		f := finding{Diagnostic: Diagnostic{Severity: Error, Code: "external-with-settings", Path: within.path,
+			Message: fmt.Sprintf("what is external can't set %q", name), Hint: "it is made elsewhere; only name: is read"}}
+		f.place(within)
+		found = append(found, f)
+	}
+	return found
+}
+
+// sourceFaults finds a config or secret that has several sources, or none.
+func (s spot) sourceFaults(r *recipe, keys ...string) []finding {
+	if s.value.Kind != yaml.MappingNode {
+		return nil
+	}
+	var given []spot
+	for _, within := range s.entries() {
+		if slices.Contains(keys, within.key.Value) {
+			given = append(given, within)
+		}
+	}
+	elsewhere := child(s.value, "external") != nil || child(s.value, "driver") != nil
+	f := finding{Diagnostic: Diagnostic{Severity: Error, Path: s.path}}
+	f.place(s)
+	switch {
+	case len(given) > 1:
+		f.Code, f.Message = "conflicting-keys", "only one of "+strings.Join(keys, ", ")+" may be set"
+		f.Line, f.Column = s.doc.at(given[0].key)
+	case len(given) == 0 && !elsewhere:
+		f.Code, f.Message = "missing-key", "one of "+strings.Join(keys, ", ")+" must be set"
+		f.derived = cutWithin(r.prunedOf[s.doc.file], s.path)
+	default:
+		return nil
+	}
+	return []finding{f}
 }
