@@ -207,7 +207,7 @@ func (d *differ) up() {
 		d.planImage(d.services[s.Name])
 	}
 	d.refuseShared()
-	d.warnBoundless(using)
+	d.warnUnheeded(using)
 	d.planOrphans()
 	d.planNetworks(using)
 	d.planVolumes(using)

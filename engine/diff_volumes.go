@@ -125,7 +125,7 @@ func (d *differ) remakeVolume(v *compose.Volume) {
 
 // Complete adds to a state what only some plans need, and asks for nothing where this one doesn't: who else uses the volumes
 // that the options ask to make anew and the networks that are made anew, at which paths images declare volumes, and what the
-// store of images can do.
+// Engine can do of what not every one can.
 func (e *Engine) Complete(ctx context.Context, want *compose.Project, have *State, opts DiffOptions) error {
 	if err := e.findOutsiders(ctx, want, have, opts); err != nil {
 		return err
@@ -133,7 +133,7 @@ func (e *Engine) Complete(ctx context.Context, want *compose.Project, have *Stat
 	if err := e.findGuests(ctx, want, have, opts); err != nil {
 		return err
 	}
-	if err := e.findStore(ctx, want, have, opts); err != nil {
+	if err := e.findAbilities(ctx, want, have, opts); err != nil {
 		return err
 	}
 	return e.findDeclared(ctx, want, have, opts)

@@ -148,34 +148,6 @@ func (d *differ) needImage(s *compose.Service, ref, platform string) {
 	d.pull(pullImage{ref: ref, platform: platform, service: s.Name}, "missing")
 }
 
-// findStore fills in [State.OnePlatform] and [State.Boundless].
-func (e *Engine) findStore(ctx context.Context, want *compose.Project, have *State, opts DiffOptions) error {
-	d := newDiffer(want, have, opts)
-	if have.OnePlatform || have.Boundless || len(d.shared()) == 0 && !slices.ContainsFunc(d.using(d.chosen()), bounded) {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, e.opts.AnswerWithin)
-	defer cancel()
-	info, err := e.api.Info(ctx)
-	if err != nil {
-		return e.reading(ctx, "engine", err)
-	}
-	have.Boundless = byContainerd(info)
-	have.OnePlatform = !have.Boundless
-	return nil
-}
-
-func bounded(s *compose.Service) bool { return len(s.Host.StorageOpt) > 0 }
-
-// warnBoundless tells of a storage_opt that the Engine takes and doesn't heed. Other stores refuse what they can't do.
-func (d *differ) warnBoundless(using []*compose.Service) {
-	for _, s := range using {
-		if p := d.services[s.Name]; d.have.Boundless && bounded(s) && (p == nil || p.creates()) {
-			d.warn("service %q: storage_opt has no effect: this engine keeps images in containerd's store, which limits no container", s.Name)
-		}
-	}
-}
-
 // shared are the platforms of the images that services want for several of them, by reference.
 func (d *differ) shared() map[string][]string {
 	platforms := map[string][]string{}

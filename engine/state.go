@@ -48,6 +48,9 @@ type State struct {
 	// Boundless: containers have as much room of their own as there is, whatever storage_opt says, as with containerd's image store;
 	// known once [Engine.Complete] was asked, if the recipe has a storage_opt.
 	Boundless bool
+	// Guards are the security modules of the machine that the Engine uses, as "apparmor"; known, and then not nil, once
+	// [Engine.Complete] was asked, if the recipe needs one or one of the above.
+	Guards []string
 	// Files are the project's configs and secrets, on this machine.
 	Files *Files
 }

@@ -26,7 +26,8 @@ func TestStorageOptOfARealEngine(t *testing.T) {
 	shared := dockerd.ForTest(t) // skips where it must
 	if strings.HasSuffix(os.Getenv("GALLEY_TEST_ENGINE"), "+containerd") {
 		s := newSuite(t, shared.Host(), "room", "")
-		testBoundless(t, s, s.load(t, withRoom))
+		told := s.warningsOf(t, s.load(t, withRoom))
+		equal(t, "what is told", len(told) == 1 && strings.Contains(told[0], `service "small": storage_opt has no effect`), true)
 		return
 	}
 	daemon, err := dockerd.Start(t.Context(), dockerd.Options{
@@ -50,14 +51,32 @@ func TestStorageOptOfARealEngine(t *testing.T) {
 	equal(t, "the size", s.hostConfig(t, "small-1").StorageOpt["size"], "20m")
 }
 
-// testBoundless holds that it is told where the Engine takes a storage_opt and doesn't heed it.
-func testBoundless(t *testing.T, s *suite, p *compose.Project) {
+// TestAProfileThatTheEngineDoesNotHeedIsTold: without their security modules, Engines take the options and drop them.
+func TestAProfileThatTheEngineDoesNotHeedIsTold(t *testing.T) {
+	s := newSuite(t, dockerd.ForTest(t).Host(), "heeded", "")
+	info, err := s.docker.Info(t.Context())
+	must(t, err)
+	has := strings.Join(info.SecurityOptions, " ")
+	told := strings.Join(s.warningsOf(t, s.load(t, `
+services:
+  web: {image: busybox, network_mode: none, security_opt: [apparmor=mine, "label:type:theirs"]}
+  open: {image: busybox, network_mode: none, security_opt: [apparmor=unconfined, label=disable]}
+`)), "\n")
+	for option, guard := range map[string]string{"apparmor=mine": "apparmor", "label:type:theirs": "selinux"} {
+		is := strings.Contains(told, `service "web": security_opt `+option+" has no effect")
+		equal(t, "whether it is told of "+option, is, !strings.Contains(has, guard))
+	}
+	equal(t, "whether it is told of what asks for nothing", strings.Contains(told, "open"), false)
+}
+
+// warningsOf are what a plan for the project says.
+func (s *suite) warningsOf(t *testing.T, p *compose.Project) []string {
+	t.Helper()
 	have := s.state(t)
 	must(t, s.engine.Complete(t.Context(), p, have, engine.DiffOptions{}))
 	plan, err := engine.Diff(p, have, engine.DiffOptions{})
 	must(t, err)
-	equal(t, "the number of warnings", len(plan.Warnings), 1)
-	equal(t, "whether it is of storage_opt", strings.Contains(plan.Warnings[0], `service "small": storage_opt has no effect`), true)
+	return plan.Warnings
 }
 
 // onBtrfs makes a folder that is a file system of that kind, in a file.
