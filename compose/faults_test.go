@@ -34,7 +34,7 @@ func plantings() []planted {
 		"wrong-type command: 5", "invalid-value mem_limit: lots", "invalid-value stop_grace_period: soon", "invalid-value pull_policy: alway",
 		"invalid-value working_dir: srv", "wrong-type annotations: 5", "invalid-interpolation hostname: a${", "invalid-value platform: a/b/c/d/e",
 		"required-variable user: ${NOBODY:?who}", "wrong-type entrypoint: {a: b}", "wrong-type tty: perhaps", "invalid-value shm_size: big",
-		"wrong-type cap_drop: CHOWN", "unknown-key volume: [a]", "key-not-text 5: a")
+		"wrong-type cap_drop: CHOWN", "unknown-key volume: [a]", "key-not-text 5: a", "undefined-service extends: nobody")
 	add("ports", `invalid-port "bogus:port"`, `invalid-port "80:99999"`, "port-conflict 7000:81", "missing-key {published: 81}", "unknown-key {target: 81, moed: host}",
 		`wrong-type [81]`, `wrong-type {target: many}`, `invalid-address {target: 81, host_ip: nowhere}`, `invalid-interpolation "${:80"`)
 	add("volumes", `invalid-mount ""`, "undefined-volume nowhere:/n", "missing-key {type: bind, target: /b}", "invalid-value {type: bnd, target: /c}",

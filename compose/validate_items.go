@@ -39,6 +39,7 @@ func itemRules() []itemRule {
 func (r *recipe) entries() []finding {
 	var found []finding
 	if all := r.index.everything(); len(all) == 1 {
+		all[0].each("services.*", func(s spot) { found = append(found, r.extendsFaults(s)...) })
 		all[0].each("volumes.*", func(s spot) { found = append(found, s.externalFaults()...) })
 		all[0].each("secrets.*", func(s spot) { found = append(found, s.sourceFaults(r, "file", "environment")...) })
 		all[0].each("configs.*", func(s spot) { found = append(found, s.sourceFaults(r, "file", "environment", "content")...) })
@@ -190,5 +191,21 @@ func (s spot) sourceFaults(r *recipe, keys ...string) []finding {
 	default:
 		return nil
 	}
+	return []finding{f}
+}
+
+// extendsFaults finds a service that extends one of its file that isn't there.
+func (r *recipe) extendsFaults(s spot) []finding {
+	file, base := extends(s.value)
+	if text, err := s.doc.interpolated(base); err == nil {
+		base = text
+	}
+	if base == "" || file != "" || child(child(s.doc.root, "services"), base) != nil {
+		return nil
+	}
+	f := finding{Diagnostic: Diagnostic{Severity: Error, Code: "undefined-service", Path: s.path + ".extends",
+		Message: fmt.Sprintf("service %q extends the undefined service %q", s.key.Value, base)}}
+	f.place(r.index.find(f.Path))
+	f.Hint, f.derived = r.extendable(f.Path, f.Message), cutWithin(r.pruned, "services."+base)
 	return []finding{f}
 }
