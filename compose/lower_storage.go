@@ -209,6 +209,10 @@ func (s *serviceLowering) namedVolume(attribute string, v types.ServiceVolumeCon
 	if v.Source == "" && (v.ReadOnly || o.Subpath != "") {
 		s.refuse(attribute, codeConflict, "name the volume with source", "an anonymous volume can be neither read-only nor mounted in part")
 	}
+	if v.Source != "" && len(o.Labels) > 0 { // it is there before the container, and stays as it is
+		s.warn(attribute+".volume.labels", codeIgnored, "write them under volumes."+v.Source+".labels",
+			"labels of a mount count for an anonymous volume only, and %q has a name", v.Source)
+	}
 	plain := !v.ReadOnly && !o.NoCopy && o.Subpath == "" && len(o.Labels) == 0
 	switch {
 	case v.Source == "" && plain:

@@ -175,7 +175,7 @@ volumes: {data: {}}
 			recipe: `
 x-base: &base {image: busybox, command: sleep infinity, init: true, network_mode: none}
 services:
-  web: {<<: *base, volumes: ["memory:/memory", "bound:/bound"]}
+  web: {<<: *base, volumes: [{type: volume, source: memory, target: /memory, volume: {labels: {of: mount}}}, "bound:/bound"]}
   other: {<<: *base, volumes: [{type: volume, target: /own, volume: {nocopy: true, labels: {of: mount}}}]}
 volumes:
   memory: {name: PROJECT-memory, driver: local, driver_opts: {type: tmpfs, device: tmpfs, o: "size=4m,uid=33"}, labels: {of: recipe}}
