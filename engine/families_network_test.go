@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -130,7 +131,7 @@ volumes: {data: {external: true, name: outside-PROJECT}}
 				n, err := s.docker.NetworkInspect(t.Context(), s.project+"_lan", network.InspectOptions{})
 				must(t, err)
 				equal(t, "the driver", n.Driver, "macvlan")
-				equal(t, "the parent", n.Options["parent"], s.project+"-p")
+				equal(t, "the parent", n.Options["parent"], s.words[1])
 			},
 		},
 		"ipvlan": {
@@ -259,7 +260,7 @@ services:
   web: {<<: *base, networks: {lan: {ipv4_address: SUBNET.10}}}
   other: {<<: *base, networks: {lan: {ipv4_address: SUBNET.11}}}
 networks:
-  lan: {driver: ` + driver + `, driver_opts: {parent: PROJECT-p}, ipam: {config: [{subnet: SUBNET.0/24}]}}
+  lan: {driver: ` + driver + `, driver_opts: {parent: PARENT}, ipam: {config: [{subnet: SUBNET.0/24}]}}
 `
 }
 
@@ -270,14 +271,18 @@ func besideTheHostInside() map[string]map[string]string {
 	}
 }
 
-// makeParent makes an interface, PROJECT-p, on which such a network can be.
+// makeParent makes an interface, PARENT, on which such a network can be. Engines of other processes are in the same network
+// namespace, so its name has that of this one's folder.
 func makeParent(t *testing.T, s *suite) {
+	slot := strings.TrimPrefix(filepath.Base(filepath.Dir(s.host)), "galley-test")
+	name, peer := "p"+slot+s.project, "q"+slot+s.project
 	ip := func(args ...string) error { return exec.Command("ip", args...).Run() }
-	must(t, ip("link", "add", s.project+"-p", "type", "veth", "peer", "name", s.project+"-q"))
+	must(t, ip("link", "add", name, "type", "veth", "peer", "name", peer))
 	t.Cleanup(func() {
 		s.cleanUp(t)
-		must(t, ip("link", "delete", s.project+"-p"))
+		must(t, ip("link", "delete", name))
 	})
-	must(t, ip("link", "set", s.project+"-p", "up"))
-	must(t, ip("link", "set", s.project+"-q", "up"))
+	must(t, ip("link", "set", name, "up"))
+	must(t, ip("link", "set", peer, "up"))
+	s.words = []string{"PARENT", name}
 }
