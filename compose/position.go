@@ -182,7 +182,7 @@ func (s spot) step() (spot, bool) {
 
 func (s spot) intoMapping(mapping *yaml.Node) (spot, bool) {
 	rest := strings.TrimPrefix(s.rest, ".")
-	holder, at, key := lookupKey(mapping, rest, 0)
+	holder, at, key := lookupKey(mapping, rest, nil)
 	if holder == nil {
 		return s, false
 	}
@@ -196,9 +196,9 @@ func (s spot) intoMapping(mapping *yaml.Node) (spot, bool) {
 }
 
 // lookupKey finds the longest key that starts rest, in a mapping or what it merges; own keys win over merged ones.
-func lookupKey(mapping *yaml.Node, rest string, depth int) (holder *yaml.Node, at int, key string) {
-	if depth > 20 {
-		return nil, 0, "" // a mapping that merges itself
+func lookupKey(mapping *yaml.Node, rest string, seen map[*yaml.Node]bool) (holder *yaml.Node, at int, key string) {
+	if seen[mapping] {
+		return nil, 0, "" // merged twice, or by itself
 	}
 	var merged []*yaml.Node
 	for i := 0; i+1 < len(mapping.Content); i += 2 {
@@ -215,7 +215,11 @@ func lookupKey(mapping *yaml.Node, rest string, depth int) (holder *yaml.Node, a
 		if holder != nil {
 			break
 		}
-		holder, at, key = lookupKey(m, rest, depth+1)
+		if seen == nil {
+			seen = map[*yaml.Node]bool{}
+		}
+		seen[mapping] = true
+		holder, at, key = lookupKey(m, rest, seen)
 	}
 	return holder, at, key
 }
@@ -416,7 +420,7 @@ func child(mapping *yaml.Node, key string) *yaml.Node {
 	if mapping = resolve(mapping); mapping == nil || mapping.Kind != yaml.MappingNode {
 		return nil
 	}
-	holder, at, found := lookupKey(mapping, key, 0)
+	holder, at, found := lookupKey(mapping, key, nil)
 	if holder == nil || found != key {
 		return nil
 	}

@@ -26,7 +26,7 @@ func (s spot) each(parts []string, visit func(spot)) {
 	case value.Kind == yaml.MappingNode:
 		keys := []string{parts[0]}
 		if parts[0] == "*" {
-			keys = keysOf(value, 0)
+			keys = keysOf(value, map[*yaml.Node]bool{})
 		}
 		for _, key := range keys {
 			at := s
@@ -43,16 +43,20 @@ func (s spot) each(parts []string, visit func(spot)) {
 }
 
 // keysOf are the keys of a mapping and of what it merges.
-func keysOf(mapping *yaml.Node, depth int) []string {
+func keysOf(mapping *yaml.Node, seen map[*yaml.Node]bool) []string {
+	if seen[mapping] {
+		return nil
+	}
+	seen[mapping] = true
 	var keys []string
-	for i := 0; i+1 < len(mapping.Content) && depth < 20; i += 2 {
+	for i := 0; i+1 < len(mapping.Content); i += 2 {
 		key := mapping.Content[i]
 		if key.Tag != "!!merge" && key.Value != "<<" {
 			keys = append(keys, key.Value)
 			continue
 		}
 		for _, merged := range mergedBy(mapping.Content[i+1]) {
-			keys = append(keys, keysOf(merged, depth+1)...)
+			keys = append(keys, keysOf(merged, seen)...)
 		}
 	}
 	slices.Sort(keys)
