@@ -16,19 +16,11 @@ import (
 func (r *recipe) resolveFiles(l *loaded) []Diagnostic {
 	var found []Diagnostic
 	var env, labels bool
-	for _, name := range l.project.ServiceNames() {
-		s := l.project.Services[name]
-		resolve := func(place string, spec *types.ContainerSpec) {
-			spec.Environment = spec.Environment.Resolve(l.project.Environment.Resolve)
-			env, labels = env || len(spec.EnvFiles) > 0, labels || len(spec.LabelFiles) > 0
-			found = append(found, missingFiles(place, *spec)...)
-		}
-		resolve("services."+name, &s.ContainerSpec)
-		for i := range s.PreStart {
-			resolve(item("services."+name+".pre_start", i), &s.PreStart[i].ContainerSpec)
-		}
-		l.project.Services[name] = s
-	}
+	eachContainer(l.project, func(path string, spec *types.ContainerSpec) {
+		spec.Environment = spec.Environment.Resolve(l.project.Environment.Resolve)
+		env, labels = env || len(spec.EnvFiles) > 0, labels || len(spec.LabelFiles) > 0
+		found = append(found, missingFiles(path, *spec)...)
+	})
 	if len(found) > 0 {
 		return append(found, fileFaults(l.project)...)
 	}
@@ -59,22 +51,28 @@ func fileFaults(p *types.Project) []Diagnostic {
 		}
 		seen[path+":"+format] = true
 	}
-	of := func(spec *types.ContainerSpec) {
+	eachContainer(p, func(_ string, spec *types.ContainerSpec) {
 		for _, file := range spec.EnvFiles {
 			read("env", file.Path, file.Format)
 		}
 		for _, path := range spec.LabelFiles {
 			read("label", path, "")
 		}
-	}
+	})
+	return found
+}
+
+// eachContainer visits what the active services say of their containers and of those of their pre_start, by its path. What visit
+// changes of it is so from then on.
+func eachContainer(p *types.Project, visit func(path string, spec *types.ContainerSpec)) {
 	for _, name := range p.ServiceNames() {
 		s := p.Services[name]
-		of(&s.ContainerSpec)
+		visit("services."+name, &s.ContainerSpec)
 		for i := range s.PreStart {
-			of(&s.PreStart[i].ContainerSpec)
+			visit(item("services."+name+".pre_start", i), &s.PreStart[i].ContainerSpec)
 		}
+		p.Services[name] = s
 	}
-	return found
 }
 
 // linesAtFault reads a file again and again, each time without the lines that were wrong.

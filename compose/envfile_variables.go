@@ -15,21 +15,14 @@ import (
 func (r *recipe) envFileVariables(p *types.Project) []Diagnostic {
 	var found []Diagnostic
 	told := map[string]bool{}
-	note := func(spec *types.ContainerSpec) {
+	eachContainer(p, func(_ string, spec *types.ContainerSpec) {
 		for _, d := range blankInEnvFiles(spec, p.Environment) {
 			if place := fmt.Sprint(d.File, d.Line, d.Column, d.Message); !told[place] {
 				told[place] = true
 				found = append(found, d)
 			}
 		}
-	}
-	for _, name := range p.ServiceNames() {
-		s := p.Services[name]
-		note(&s.ContainerSpec)
-		for i := range s.PreStart {
-			note(&s.PreStart[i].ContainerSpec)
-		}
-	}
+	})
 	return found
 }
 

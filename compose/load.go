@@ -412,20 +412,19 @@ func (r *recipe) report(diagnostics []Diagnostic) {
 
 // placeRequirements finds where the attributes stand that an Engine may be too old for, or too new.
 func (r *recipe) placeRequirements(p *Project) {
+	place := func(attribute string, at *string) {
+		if r.locate() {
+			var f finding
+			f.place(r.index.find(attribute))
+			*at = f.Position()
+		}
+	}
 	for _, s := range p.Services {
 		for i := range s.Requires {
-			if r.locate() {
-				var f finding
-				f.place(r.index.find(s.Requires[i].Attribute))
-				s.Requires[i].Place = f.Position()
-			}
+			place(s.Requires[i].Attribute, &s.Requires[i].Place)
 		}
 		for i := range s.Refusals {
-			if r.locate() {
-				var f finding
-				f.place(r.index.find(s.Refusals[i].Attribute))
-				s.Refusals[i].Place = f.Position()
-			}
+			place(s.Refusals[i].Attribute, &s.Refusals[i].Place)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"go.yaml.in/yaml/v4"
@@ -65,12 +66,7 @@ func (r *recipe) mirrored() (*mirror, error) {
 
 // owns tells whether a file is one of those that the recipe was asked for with.
 func (r *recipe) owns(name string) bool {
-	for _, f := range r.files {
-		if f.name == name {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.files, func(f *file) bool { return f.name == name })
 }
 
 // add gives a file a copy, if it has none yet.
