@@ -35,7 +35,7 @@ func (e *Engine) Login(ctx context.Context, host string, auth registry.AuthConfi
 	ctx, cancel := context.WithTimeout(ctx, e.opts.FinishWithin)
 	defer cancel()
 	auth.ServerAddress = host
-	if host == "docker.io" {
+	if host == hub {
 		auth.ServerAddress = hubAddress
 	}
 	answer, err := e.api.RegistryLogin(ctx, auth)

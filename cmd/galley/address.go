@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"path/filepath"
 	"sync"
 
@@ -27,7 +26,7 @@ func (c *cli) findAddress() (contexts.Endpoint, error) {
 	g, host := c.global, c.getenv("DOCKER_HOST")
 	switch {
 	case g.host != "" && g.context != "":
-		return contexts.Endpoint{}, &usageError{err: errors.New("--host and --context exclude each other")}
+		return contexts.Endpoint{}, contradiction("--host", "--context")
 	case g.host != "":
 		return contexts.Endpoint{Host: g.host}, nil
 	case g.context == "" && host != "":
